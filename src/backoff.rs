@@ -1,0 +1,532 @@
+//! The curve of waits, and the curve walked.
+
+use core::{fmt, iter::FusedIterator, ops::RangeInclusive, time::Duration};
+
+use crate::{
+    entropy::Entropy,
+    jitter::{Jitter, Spread},
+    real::{Real, nanos},
+};
+
+/// The wait before an immediate retry, before jitter: 100 ms, as the seed has it.
+const IMMEDIATE: u64 = 100_000_000;
+
+/// The sign bit of the factor, which is positive: whether the first retry is
+/// immediate.
+const IMMEDIATE_FLAG: u64 = 1 << 63;
+
+/// A curve of waits: an initial delay, a factor, a maximum, and jitter.
+///
+/// A plain value: `Copy`, comparable, usable in a `const`. For retry n the delay
+/// is `initial · factor^(n − 1)`, computed exactly from the float's exact value
+/// and rounded once to whole nanoseconds; the wait is drawn from [`bounds(n)`].
+/// For every curve and every n:
+///
+/// - no wait exceeds the maximum delay;
+/// - both bounds never fall as n grows;
+/// - a wait is a pure function of the curve, n and one random number;
+/// - nothing panics or wraps, at `u32::MAX` retries, `Duration::MAX` or factor
+///   1e300. Durations above 584 years (`u64::MAX` nanoseconds) count as that.
+///
+/// With [`immediate_retry`](Self::immediate_retry) the first delay is 100 ms and
+/// the curve starts after it.
+///
+/// [`bounds(n)`]: Self::bounds
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::{Backoff, Jitter};
+///
+/// const SESSION: Backoff = Backoff::new()
+///     .initial_delay(Duration::from_secs(3))
+///     .factor(1.55)
+///     .max_delay(Duration::from_secs(50))
+///     .jitter(Jitter::NONE);
+///
+/// let total = SESSION.total(8);
+/// assert_eq!(total.start(), total.end());
+/// assert_eq!(format!("{:.6?}", total.end()), "161.786708s");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Backoff {
+    initial: u64,
+    cap: u64,
+    /// The factor's bits, with [`IMMEDIATE_FLAG`].
+    factor: u64,
+    jitter: Jitter,
+}
+
+impl Backoff {
+    /// Returns the default curve: 125 ms, doubled each time, at most 60 s,
+    /// [`Jitter::SPREAD`], no immediate retry.
+    ///
+    /// Initial delay, factor and jitter are those of `@clerk/shared` 3.3.0,
+    /// which has no maximum by default.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let backoff = Backoff::new();
+    /// assert_eq!(backoff.bounds(2), Duration::from_millis(250)..=Duration::from_millis(500));
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            initial: 125_000_000,
+            cap: 60_000_000_000,
+            factor: 2f64.to_bits(),
+            jitter: Jitter::SPREAD,
+        }
+    }
+
+    /// Returns the curve that always waits `delay`: no growth, no jitter, no cap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// assert_eq!(Backoff::constant(second).bounds(1_000_000), second..=second);
+    /// ```
+    #[must_use]
+    pub const fn constant(delay: Duration) -> Self {
+        Self {
+            initial: nanos(delay),
+            cap: u64::MAX,
+            factor: 1f64.to_bits(),
+            jitter: Jitter::NONE,
+        }
+    }
+
+    /// Sets the delay before the first retry, before jitter. Zero stays zero at
+    /// every retry.
+    #[must_use]
+    pub const fn initial_delay(mut self, delay: Duration) -> Self {
+        self.initial = nanos(delay);
+        self
+    }
+
+    /// Sets what each delay is multiplied by to give the next.
+    ///
+    /// # Panics
+    ///
+    /// If `factor` is not finite or is below 1: at compile time in a `const`,
+    /// otherwise at the caller's line. For a number from outside the program use
+    /// [`try_factor`](Self::try_factor).
+    ///
+    /// ```
+    /// # use afterbeat::Backoff;
+    /// const BACKOFF: Backoff = Backoff::new().factor(1.5);
+    /// # let _ = BACKOFF;
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use afterbeat::Backoff;
+    /// const BACKOFF: Backoff = Backoff::new().factor(0.5);
+    /// # let _ = BACKOFF;
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use afterbeat::Backoff;
+    /// const BACKOFF: Backoff = Backoff::new().factor(f64::NAN);
+    /// # let _ = BACKOFF;
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use afterbeat::Backoff;
+    /// const BACKOFF: Backoff = Backoff::new().factor(f64::INFINITY);
+    /// # let _ = BACKOFF;
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use afterbeat::Backoff;
+    /// const BACKOFF: Backoff = Backoff::new().factor(-2.0);
+    /// # let _ = BACKOFF;
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub const fn factor(self, factor: f64) -> Self {
+        match self.try_factor(factor) {
+            Ok(backoff) => backoff,
+            Err(_) => panic!("factor must be finite and at least 1"),
+        }
+    }
+
+    /// Sets the factor, for a number from outside the program.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidFactor`] if `factor` is not finite or is below 1.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::Backoff;
+    ///
+    /// let error = Backoff::new().try_factor(0.5).unwrap_err();
+    /// assert_eq!(error.to_string(), "factor must be finite and at least 1, not 0.5");
+    /// ```
+    pub const fn try_factor(mut self, factor: f64) -> Result<Self, InvalidFactor> {
+        if !(factor >= 1.0 && factor.is_finite()) {
+            return Err(InvalidFactor { factor });
+        }
+        self.factor = factor.to_bits() | self.factor & IMMEDIATE_FLAG;
+        Ok(self)
+    }
+
+    /// Sets the cap: no wait is longer. Zero means that no wait is longer than
+    /// zero.
+    #[must_use]
+    pub const fn max_delay(mut self, cap: Duration) -> Self {
+        self.cap = nanos(cap);
+        self
+    }
+
+    /// Lifts the cap: waits grow up to 584 years.
+    #[must_use]
+    pub const fn without_max_delay(mut self) -> Self {
+        self.cap = u64::MAX;
+        self
+    }
+
+    /// Sets the range of multipliers that spreads waits apart.
+    #[must_use]
+    pub const fn jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets whether the first retry comes after about 100 ms instead of the
+    /// initial delay; the curve starts after it.
+    ///
+    /// The 100 ms are jittered and capped like any delay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, Jitter};
+    ///
+    /// let backoff = Backoff::new().jitter(Jitter::NONE).immediate_retry(true);
+    /// let millis: Vec<_> = backoff.delays().take(4).map(|d| d.as_millis()).collect();
+    /// assert_eq!(millis, [100, 125, 250, 500]);
+    /// ```
+    #[must_use]
+    pub const fn immediate_retry(mut self, immediate: bool) -> Self {
+        self.factor &= !IMMEDIATE_FLAG;
+        if immediate {
+            self.factor |= IMMEDIATE_FLAG;
+        }
+        self
+    }
+
+    /// Returns the closed interval that the wait before retry n is drawn from;
+    /// `0..=0` for n = 0.
+    ///
+    /// Each bound is within 1 ns of the real curve. The cost grows with the
+    /// logarithm of `retry`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let (half, cap) = (Duration::from_secs(30), Duration::from_secs(60));
+    /// assert_eq!(Backoff::new().bounds(u32::MAX), half..=cap);
+    /// ```
+    #[must_use]
+    pub fn bounds(&self, retry: u32) -> RangeInclusive<Duration> {
+        let hi = match (retry, self.is_immediate()) {
+            (0, _) => return Duration::ZERO..=Duration::ZERO,
+            (1, true) => Real::from_nanos(IMMEDIATE),
+            (n, immediate) => Real::from_nanos(self.initial)
+                .times(Real::from_f64(self.factor_value()).power(n - 1 - u32::from(immediate))),
+        };
+        let hi = hi.times(Real::from_f64(self.jitter.high())).round();
+        let hi = hi.min(self.cap);
+        let lo = hi - self.jitter.spread().width(hi);
+        Duration::from_nanos(lo)..=Duration::from_nanos(hi)
+    }
+
+    /// Returns the least and the greatest sum of the waits before retries 1 to
+    /// `retries`.
+    ///
+    /// The sums are exact; above 584 years they count as that. One addition is
+    /// made for each retry below the cap.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let total = Backoff::new().total(4);
+    /// assert_eq!(total, Duration::from_millis(1875)..=Duration::from_millis(3750));
+    /// ```
+    #[must_use]
+    pub fn total(&self, retries: u32) -> RangeInclusive<Duration> {
+        let mut walk = Walk::new(self);
+        let (mut least, mut greatest) = (0u64, 0u64);
+        let mut add = |hi: u64, times: u64| {
+            let lo = hi - self.jitter.spread().width(hi);
+            least = least.saturating_add(lo.saturating_mul(times));
+            greatest = greatest.saturating_add(hi.saturating_mul(times));
+        };
+        let mut left = u64::from(retries);
+        if left > 0 {
+            add(walk.first(), 1);
+            left -= 1;
+        }
+        while left > 0 {
+            let hi = walk.next();
+            let times = if walk.is_level(hi) { left } else { 1 };
+            add(hi, times);
+            left -= times;
+        }
+        Duration::from_nanos(least)..=Duration::from_nanos(greatest)
+    }
+
+    /// Returns the waits as an endless iterator, with fresh entropy.
+    ///
+    /// Two iterators of one curve differ, so clients that fail together do not
+    /// return together. The iterator is the backoff for a loop of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::Backoff;
+    ///
+    /// let backoff = Backoff::new();
+    /// for (n, wait) in (1..).zip(backoff.delays()).take(20) {
+    ///     assert!(backoff.bounds(n).contains(&wait));
+    /// }
+    /// ```
+    #[must_use]
+    pub fn delays(&self) -> Delays {
+        Delays::new(self, Entropy::FRESH)
+    }
+
+    /// Returns the waits as an endless iterator that depends on the curve and
+    /// the seed alone: for tests and replays, not for a fleet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::Backoff;
+    ///
+    /// let backoff = Backoff::new();
+    /// assert!(backoff.delays_seeded(7).take(9).eq(backoff.delays_seeded(7).take(9)));
+    /// ```
+    #[must_use]
+    pub fn delays_seeded(&self, seed: u64) -> Delays {
+        Delays::new(self, Entropy::seeded(seed))
+    }
+
+    const fn is_immediate(&self) -> bool {
+        self.factor & IMMEDIATE_FLAG != 0
+    }
+
+    const fn factor_value(&self) -> f64 {
+        f64::from_bits(self.factor & !IMMEDIATE_FLAG)
+    }
+}
+
+impl Default for Backoff {
+    /// Returns [`Backoff::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cap = (self.cap < u64::MAX).then(|| Duration::from_nanos(self.cap));
+        f.debug_struct("Backoff")
+            .field("initial_delay", &Duration::from_nanos(self.initial))
+            .field("factor", &self.factor_value())
+            .field("max_delay", &cap)
+            .field("jitter", &self.jitter)
+            .field("immediate_retry", &self.is_immediate())
+            .finish()
+    }
+}
+
+/// The error of [`Backoff::try_factor`]: the factor is not finite, or below 1.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("factor must be finite and at least 1, not {factor}")]
+pub struct InvalidFactor {
+    factor: f64,
+}
+
+/// The waits of a [`Backoff`], one after the other, without end.
+///
+/// Made by [`Backoff::delays`] and [`Backoff::delays_seeded`]. A clone goes on
+/// from the same place; with a seed it also draws the same numbers.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::Backoff;
+///
+/// let mut delays = Backoff::constant(Duration::from_secs(1)).delays();
+/// assert_eq!(delays.next(), Some(Duration::from_secs(1)));
+/// ```
+#[derive(Clone)]
+pub struct Delays {
+    walk: Walk,
+    entropy: Entropy,
+    begun: bool,
+}
+
+impl Delays {
+    fn new(backoff: &Backoff, entropy: Entropy) -> Self {
+        Self {
+            walk: Walk::new(backoff),
+            entropy,
+            begun: false,
+        }
+    }
+}
+
+impl Iterator for Delays {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let hi = if self.begun {
+            self.walk.next()
+        } else {
+            self.begun = true;
+            self.walk.first()
+        };
+        let wait = self.walk.draw(hi, || self.entropy.draw());
+        Some(Duration::from_nanos(wait))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl FusedIterator for Delays {}
+
+impl fmt::Debug for Delays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delays").finish_non_exhaustive()
+    }
+}
+
+/// A uniform integer of `0..=width`, drawn only where there is a choice.
+pub(crate) fn below(width: u64, draw: impl FnOnce() -> u64) -> u64 {
+    if width == 0 {
+        return 0;
+    }
+    let draw = u128::from(draw());
+    ((draw * u128::from(width) + draw) >> 64) as u64
+}
+
+/// A curve walked one retry at a time, in 40 bytes.
+///
+/// The upper bound of the wait, uncapped, is carried as a real with 112
+/// significant bits: cut-offs over 2³² steps stay below 2⁻⁷⁹ of the value. It
+/// stops growing at the cap, so its exponent stays small.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk {
+    factor: u64,
+    cap: u64,
+    pub(crate) spread: Spread,
+    /// The first 64 bits of the mantissa; before `first`, the initial delay.
+    upper: u64,
+    /// Its next 48 bits and the biased exponent; before `first`, the bits of
+    /// the jitter's upper multiplier.
+    lower: u64,
+}
+
+const EXPONENT: u64 = 0xffff;
+const BIAS: i64 = 1 << 15;
+
+impl Walk {
+    pub(crate) const fn new(backoff: &Backoff) -> Self {
+        Self {
+            factor: backoff.factor,
+            cap: backoff.cap,
+            spread: backoff.jitter.spread(),
+            upper: backoff.initial,
+            lower: backoff.jitter.high().to_bits(),
+        }
+    }
+
+    /// The upper bound of the first wait. To be called once, before `next`.
+    pub(crate) fn first(&mut self) -> u64 {
+        let (initial, high) = (self.upper, Real::from_f64(f64::from_bits(self.lower)));
+        let start = Real::from_nanos(initial).times(high);
+        let immediate = Real::from_nanos(IMMEDIATE)
+            .times(high)
+            .round()
+            .min(self.cap);
+        self.upper = (start.mantissa >> 64) as u64;
+        self.lower = start.mantissa as u64 & !EXPONENT | (start.exponent + BIAS) as u64;
+        if start.mantissa == 0 {
+            self.cap = 0;
+        }
+        if self.factor & IMMEDIATE_FLAG != 0 {
+            immediate
+        } else {
+            self.next()
+        }
+    }
+
+    /// The upper bound of the next wait.
+    pub(crate) fn next(&mut self) -> u64 {
+        let hi = self.round();
+        if hi >= self.cap {
+            return self.cap;
+        }
+        self.grow();
+        hi
+    }
+
+    /// A wait from the interval whose upper bound is `hi`.
+    pub(crate) fn draw(&self, hi: u64, draw: impl FnOnce() -> u64) -> u64 {
+        hi - below(self.spread.width(hi), draw)
+    }
+
+    /// Whether every bound after `hi`, which `next` gave, is `hi` too.
+    fn is_level(&self, hi: u64) -> bool {
+        hi >= self.cap || self.factor & !IMMEDIATE_FLAG == 1f64.to_bits()
+    }
+
+    fn round(&self) -> u64 {
+        let exponent = (self.lower & EXPONENT) as i64 - BIAS;
+        let shift = 62 - exponent;
+        if (0..64).contains(&shift) {
+            let doubled = self.upper >> shift;
+            return (doubled >> 1) + (doubled & 1);
+        }
+        match shift {
+            64.. => 0,
+            -1 => self.upper.saturating_add(self.lower >> 63),
+            _ => u64::MAX,
+        }
+    }
+
+    fn grow(&mut self) {
+        let factor = u128::from(self.factor << 11 | 1 << 63);
+        let power = (self.factor & !IMMEDIATE_FLAG) >> 52;
+        let tail = (u128::from(self.lower & !EXPONENT) * factor) >> 64;
+        let product = u128::from(self.upper) * factor + tail;
+        let carry = (product >> 127) as u64;
+        let product = product << (1 - carry);
+        self.upper = (product >> 64) as u64;
+        let exponent = (self.lower & EXPONENT) + power + carry - 1023;
+        self.lower = product as u64 & !EXPONENT | exponent;
+    }
+}

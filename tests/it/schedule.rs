@@ -1,0 +1,350 @@
+//! The schedule against an exact oracle: bounds, walks, totals and draws, over
+//! the whole range of inputs.
+
+use std::{collections::HashSet, time::Duration};
+
+use afterbeat::{Backoff, Jitter};
+use num_bigint::BigUint;
+use num_rational::BigRational;
+use num_traits::{FromPrimitive, ToPrimitive};
+use proptest::prelude::*;
+
+use crate::any::{self, Curve, nanos};
+
+const NANO: Duration = Duration::from_nanos(1);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The curve by DESIGN's words, in rationals. A power of the factor is exact up
+/// to 4096 bits, and then cut off by less than 2^-4000 of its value.
+mod oracle {
+    use num_traits::float::FloatCore;
+
+    use super::*;
+
+    const BITS: u64 = 4096;
+
+    /// `mantissa · 2^exponent`.
+    #[derive(Clone)]
+    pub struct Dyadic {
+        mantissa: BigUint,
+        exponent: i64,
+    }
+
+    impl Dyadic {
+        pub fn new(value: f64) -> Self {
+            let (mantissa, exponent, _) = FloatCore::integer_decode(value);
+            Self {
+                mantissa: BigUint::from(mantissa),
+                exponent: i64::from(exponent),
+            }
+        }
+
+        pub fn integer(value: u64) -> Self {
+            Self {
+                mantissa: BigUint::from(value),
+                exponent: 0,
+            }
+        }
+
+        pub fn times(&self, other: &Self) -> Self {
+            let mantissa = &self.mantissa * &other.mantissa;
+            let surplus = mantissa.bits().saturating_sub(BITS);
+            Self {
+                mantissa: mantissa >> surplus,
+                exponent: self.exponent + other.exponent + i64::try_from(surplus).unwrap(),
+            }
+        }
+
+        pub fn power(&self, power: u32) -> Self {
+            let mut result = Self::integer(1);
+            for bit in (0..32).rev() {
+                result = result.times(&result);
+                if power >> bit & 1 == 1 {
+                    result = result.times(self);
+                }
+            }
+            result
+        }
+
+        /// The nearest integer, half upwards, at most `u64::MAX`.
+        pub fn round(&self) -> u64 {
+            let bits = i64::try_from(self.mantissa.bits()).unwrap() + self.exponent;
+            if bits < -1 || self.mantissa == BigUint::ZERO {
+                return 0;
+            }
+            if bits > 64 {
+                return u64::MAX;
+            }
+            let doubled = if self.exponent >= -1 {
+                &self.mantissa << (self.exponent + 1)
+            } else {
+                &self.mantissa >> (-1 - self.exponent)
+            };
+            ((doubled + 1u32) >> 1u32).to_u64().unwrap_or(u64::MAX)
+        }
+    }
+
+    pub fn hi(curve: &Curve, retry: u32) -> u64 {
+        let delay = match (retry, curve.immediate) {
+            (0, _) => return 0,
+            (1, true) => Dyadic::integer(100_000_000),
+            (n, immediate) => Dyadic::integer(nanos(curve.initial))
+                .times(&Dyadic::new(curve.factor).power(n - 1 - u32::from(immediate))),
+        };
+        let hi = delay.times(&Dyadic::new(curve.high)).round();
+        hi.min(curve.cap_nanos())
+    }
+
+    pub fn lo(curve: &Curve, hi: u64) -> u64 {
+        let [low, high] = [curve.low, curve.high].map(|x| BigRational::from_f64(x).unwrap());
+        let one = BigRational::from_u64(1).unwrap();
+        let width = BigRational::from_u64(hi).unwrap() * (one - low / high);
+        hi - width.floor().to_integer().to_u64().unwrap()
+    }
+}
+
+proptest! {
+    /// S1, S2, S5, S6, S7.
+    #[test]
+    fn bounds_are_those_of_the_exact_curve(curve in any::curve(), n in any::retry()) {
+        let bounds = curve.backoff().bounds(n);
+        let hi = oracle::hi(&curve, n);
+        prop_assert_eq!(nanos(*bounds.end()), hi);
+        prop_assert!(nanos(*bounds.start()).abs_diff(oracle::lo(&curve, hi)) <= 1);
+        prop_assert!(*bounds.end() <= curve.cap.unwrap_or(Duration::MAX));
+        prop_assert!(bounds.start() <= bounds.end());
+    }
+
+    /// S1, S5: the walk and the bounds are one curve.
+    #[test]
+    fn the_walk_follows_the_bounds(curve in any::curve(), seed in any::<u64>()) {
+        let backoff = curve.backoff();
+        for (n, wait) in (1..200u32).zip(backoff.delays_seeded(seed)) {
+            let (bounds, slack) = (backoff.bounds(n), slack(*backoff.bounds(n).end()));
+            prop_assert!(bounds.start().saturating_sub(slack) <= wait, "retry {}", n);
+            prop_assert!(wait <= bounds.end().saturating_add(slack), "retry {}", n);
+            prop_assert!(wait <= curve.cap.unwrap_or(Duration::MAX));
+        }
+    }
+
+    /// S4.
+    #[test]
+    fn bounds_never_fall(curve in any::curve(), n in any::retry(), m in any::retry()) {
+        let curve = Curve { immediate: false, ..curve };
+        let [less, more] = [n.min(m), n.max(m)].map(|n| curve.backoff().bounds(n));
+        prop_assert!(less.start() <= more.start() && less.end() <= more.end());
+    }
+
+    /// S8.
+    #[test]
+    fn a_seed_names_one_sequence(curve in any::curve(), seed in any::<u64>()) {
+        let backoff = curve.backoff();
+        let mut delays = backoff.delays_seeded(seed);
+        prop_assert!(delays.clone().take(50).eq(backoff.delays_seeded(seed).take(50)));
+        delays.by_ref().take(20).for_each(drop);
+        prop_assert!(delays.clone().take(20).eq(delays.take(20)));
+    }
+
+    /// S10: the immediate retry takes the first place and nothing else.
+    #[test]
+    fn an_immediate_retry_shifts_the_curve_by_one(curve in any::curve(), n in 1..u32::MAX) {
+        let plain = Curve { immediate: false, ..curve }.backoff();
+        let immediate = Curve { immediate: true, ..curve }.backoff();
+        prop_assert_eq!(immediate.bounds(n.saturating_add(1)), plain.bounds(n));
+        let hundred = Curve { initial: Duration::from_millis(100), immediate: false, ..curve };
+        prop_assert_eq!(immediate.bounds(1), hundred.backoff().bounds(1));
+    }
+
+    /// S12.
+    #[test]
+    fn the_total_is_the_sum_of_the_bounds(curve in any::curve(), retries in 0..300u32) {
+        let backoff = curve.backoff();
+        let total = backoff.total(retries);
+        let sum = |nth: fn(&Backoff, u32) -> u64| {
+            (1..=retries).map(|n| nth(&backoff, n)).fold(0, u64::saturating_add)
+        };
+        let least = sum(|backoff, n| nanos(*backoff.bounds(n).start()));
+        let greatest = sum(|backoff, n| nanos(*backoff.bounds(n).end()));
+        prop_assert_eq!(total, Duration::from_nanos(least)..=Duration::from_nanos(greatest));
+    }
+
+    /// S7: what does not fit is refused at the boundary, with value and rule.
+    #[test]
+    fn no_other_factor_can_be_built(bits in any::<u64>()) {
+        let factor = f64::from_bits(bits);
+        match Backoff::new().try_factor(factor) {
+            Ok(_) => prop_assert!(factor >= 1.0 && factor.is_finite()),
+            Err(error) => {
+                prop_assert!(factor.is_nan() || factor < 1.0 || factor.is_infinite());
+                prop_assert_eq!(
+                    error.to_string(),
+                    format!("factor must be finite and at least 1, not {factor}")
+                );
+            }
+        }
+    }
+
+    /// S7.
+    #[test]
+    fn no_other_jitter_can_be_built(low in any::<f64>(), high in any::<f64>()) {
+        let valid = 0.0 <= low && low <= high && high > 0.0 && high < f64::INFINITY;
+        let jitter = Jitter::try_between(low, high);
+        prop_assert_eq!(jitter.is_ok(), valid);
+        if let Err(error) = jitter {
+            let values = format!("not low {low} and high {high}");
+            prop_assert!(error.to_string().ends_with(&values), "{}", error);
+        }
+    }
+}
+
+/// What the walk may differ by: 1 ns up to a day, one part in 10^14 beyond.
+fn slack(wait: Duration) -> Duration {
+    if wait <= DAY {
+        NANO
+    } else {
+        wait / 100_000_000 / 1_000_000 + NANO
+    }
+}
+
+#[test]
+fn the_walk_does_not_drift_over_a_million_retries() {
+    for factor in [1.0 + f64::EPSILON, 1.00001, 1.000_03, 1.0 + 2f64.powi(-15)] {
+        let backoff = Backoff::new()
+            .initial_delay(NANO)
+            .factor(factor)
+            .jitter(Jitter::NONE)
+            .without_max_delay();
+        let waits = (1..).zip(backoff.delays()).step_by(99_991).take(10);
+        for (n, wait) in waits {
+            let exact = *backoff.bounds(n).start();
+            assert!(
+                wait.abs_diff(exact) <= slack(exact),
+                "{factor} {n} {wait:?} {exact:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_jitter_below_one_still_reaches_the_cap() {
+    let cap = Duration::from_secs(1);
+    let backoff = Backoff::new()
+        .max_delay(cap)
+        .jitter(Jitter::between(0.0, f64::from_bits(1)))
+        .factor(1e300);
+    assert_eq!(backoff.bounds(3), Duration::ZERO..=cap);
+    assert!(backoff.delays().skip(2).take(20).any(|wait| wait > cap / 4));
+}
+
+#[test]
+fn degenerate_curves_are_total() {
+    let most = Duration::from_nanos(u64::MAX);
+    let huge = Backoff::new()
+        .factor(1e300)
+        .without_max_delay()
+        .jitter(Jitter::NONE);
+    assert_eq!(huge.bounds(2), most..=most);
+    assert_eq!(
+        huge.initial_delay(Duration::ZERO).bounds(u32::MAX),
+        Duration::ZERO..=Duration::ZERO
+    );
+    assert_eq!(huge.initial_delay(Duration::MAX).bounds(1), most..=most);
+    assert_eq!(
+        huge.max_delay(Duration::ZERO).bounds(9),
+        Duration::ZERO..=Duration::ZERO
+    );
+    assert_eq!(huge.bounds(0), Duration::ZERO..=Duration::ZERO);
+    assert_eq!(huge.total(0), Duration::ZERO..=Duration::ZERO);
+    assert_eq!(huge.total(u32::MAX), most..=most);
+    let level = Backoff::constant(NANO).total(u32::MAX);
+    assert_eq!(*level.end(), u32::MAX * NANO);
+    let immediate = Backoff::constant(NANO)
+        .immediate_retry(true)
+        .total(u32::MAX);
+    assert_eq!(
+        *immediate.end(),
+        (u32::MAX - 1) * NANO + Duration::from_millis(100)
+    );
+    // 8171 years count as 584.
+    assert_eq!(Backoff::new().total(u32::MAX), most..=most);
+}
+
+/// S3: Kolmogorov and Smirnov's distance of 20,000 draws from the uniform law
+/// on the bounds, at the start, just below the cap, at the cap and far beyond.
+#[test]
+fn waits_are_uniform_on_their_interval_also_at_the_cap() {
+    const DRAWS: u32 = 20_000;
+    let jitters = [
+        Jitter::SPREAD,
+        Jitter::EQUAL,
+        Jitter::FULL,
+        Jitter::between(0.8, 1.2),
+    ];
+    for jitter in jitters {
+        let backoff = Backoff::new()
+            .max_delay(Duration::from_secs(5))
+            .jitter(jitter);
+        for n in [1, 5, 6, 7, 57] {
+            let (lo, hi) = backoff.bounds(n).into_inner();
+            let mut draws: Vec<f64> = (0..DRAWS)
+                .map(|seed| {
+                    let wait = backoff
+                        .delays_seeded(u64::from(seed))
+                        .nth(n as usize - 1)
+                        .unwrap();
+                    (wait - lo).as_secs_f64() / (hi - lo).as_secs_f64()
+                })
+                .collect();
+            draws.sort_by(f64::total_cmp);
+            let distance = (0..DRAWS)
+                .zip(draws)
+                .map(|(rank, draw)| (draw - f64::from(rank) / f64::from(DRAWS)).abs())
+                .fold(0.0, f64::max);
+            // 1.95 / sqrt(n): exceeded by chance once in a thousand, and seeded.
+            assert!(
+                distance < 1.95 / f64::from(DRAWS).sqrt(),
+                "{jitter:?} {n} {distance}"
+            );
+        }
+    }
+}
+
+/// S8: a fleet must not march in step.
+#[test]
+fn unseeded_sequences_differ() {
+    let backoff = Backoff::new();
+    let sequences: HashSet<Vec<Duration>> = (0..100)
+        .map(|_| backoff.delays().take(8).collect())
+        .collect();
+    assert_eq!(sequences.len(), 100);
+}
+
+/// S3, S9: the resolution is the nanosecond's.
+#[test]
+fn jitter_has_the_resolution_of_a_nanosecond() {
+    let backoff = Backoff::constant(Duration::from_nanos(8)).jitter(Jitter::FULL);
+    let seen: HashSet<Duration> = backoff.delays_seeded(1).take(1000).collect();
+    assert_eq!(seen.len(), 9, "0 to 8 ns, both ends included");
+}
+
+#[test]
+fn curves_are_plain_values() {
+    const CURVE: Backoff = Backoff::new()
+        .factor(1.5)
+        .immediate_retry(true)
+        .immediate_retry(false);
+    assert_eq!(CURVE, Backoff::default().factor(1.5));
+    assert_ne!(CURVE, CURVE.immediate_retry(true));
+    let same = [
+        CURVE,
+        CURVE.without_max_delay(),
+        CURVE.max_delay(Duration::MAX),
+    ];
+    assert_eq!(HashSet::from(same).len(), 2);
+    assert_eq!(
+        format!("{CURVE:?}"),
+        "Backoff { initial_delay: 125ms, factor: 1.5, max_delay: Some(60s), \
+         jitter: Jitter[1, 2], immediate_retry: false }"
+    );
+    assert_eq!(Jitter::default(), Jitter::between(1.0, 2.0));
+}
