@@ -8,9 +8,8 @@ mod decision;
 mod entropy;
 mod jitter;
 mod real;
+mod timer;
 
-#[cfg(feature = "std")]
-pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "tokio")]
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
@@ -19,4 +18,5 @@ pub use crate::{
     backoff::{Backoff, Delays, InvalidFactor},
     decision::{Decision, GiveUp},
     jitter::{InvalidJitter, Jitter},
+    timer::Timer,
 };
