@@ -4,10 +4,15 @@
 //! Retry, backoff and sequential polling.
 
 mod backoff;
+mod builder;
 mod decision;
 mod entropy;
+mod event;
+mod extras;
 mod jitter;
 mod real;
+mod retry;
+mod sequence;
 mod timer;
 
 #[cfg(feature = "tokio")]
@@ -16,7 +21,11 @@ pub use crate::timer::TokioTimer;
 pub use crate::timer::{ManualSleep, ManualTimer};
 pub use crate::{
     backoff::{Backoff, Delays, InvalidFactor},
+    builder::RetryBuilder,
     decision::{Decision, GiveUp},
+    event::Event,
+    extras::{Always, Extras, Plain},
     jitter::{InvalidJitter, Jitter},
+    retry::Retry,
     timer::Timer,
 };

@@ -13,5 +13,6 @@
 )]
 
 mod any;
+mod retry;
 mod schedule;
 mod timer;

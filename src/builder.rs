@@ -1,0 +1,491 @@
+//! The reusable policy and its knobs.
+
+use core::{fmt, ops::RangeInclusive, time::Duration};
+
+#[cfg(feature = "tokio")]
+use crate::timer::TokioTimer;
+use crate::{
+    backoff::Backoff,
+    decision::Decision,
+    event::Event,
+    extras::{Always, Extras, Optional, Plain},
+    jitter::Jitter,
+    sequence::{Limits, Sequence},
+    timer::Timer,
+};
+
+/// A retry policy: a schedule, limits, a predicate, and a timer to wait by.
+///
+/// A value without state: `Copy` or `Clone` where its parts are, so each use of
+/// a copy is a sequence of its own. For every policy:
+///
+/// - the first attempt is never delayed or refused;
+/// - retry n follows failure n, after a wait within the backoff's bounds for n;
+/// - attempts never overlap: each begins when the wait after the failure before
+///   it has ended, and has been dropped before the next wait begins;
+/// - all limits and the predicate must say yes to a retry; the predicate can
+///   only stop earlier;
+/// - the result is the last attempt's own.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::RetryBuilder;
+///
+/// # #[derive(Debug)] enum Error { Refused, Forbidden }
+/// # let mut answers = [Err(Error::Refused), Err(Error::Refused), Ok("hello")].into_iter();
+/// # let mut send = || std::future::ready(answers.next().unwrap());
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main_(mut send: impl FnMut() -> std::future::Ready<Result<&'static str, Error>>)
+/// # -> Result<(), Error> {
+/// let policy = RetryBuilder::new()
+///     .initial_delay(Duration::from_millis(200))
+///     .max_retries(8)
+///     .should_retry(|err: &Error, _iteration| !matches!(err, Error::Forbidden));
+///
+/// let greeting = policy.retry(|| send()).await?;
+/// assert_eq!(greeting, "hello");
+/// # Ok(())
+/// # }
+/// # main_(&mut send).unwrap();
+/// ```
+///
+/// A policy fits into a `const`, and says what it does:
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::RetryBuilder;
+///
+/// const POLICY: RetryBuilder = RetryBuilder::new().max_retries(3);
+/// assert_eq!(POLICY.total(), Duration::from_millis(875)..=Duration::from_millis(1750));
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "a policy does nothing until one of its doors is used"]
+pub struct RetryBuilder<
+    #[cfg(feature = "tokio")] T = TokioTimer,
+    #[cfg(not(feature = "tokio"))] T,
+    P = Always,
+    X = Plain,
+> {
+    pub(crate) timer: T,
+    pub(crate) predicate: P,
+    pub(crate) extras: X,
+    backoff: Backoff,
+    max_retries: u32,
+}
+
+#[cfg(feature = "tokio")]
+impl RetryBuilder {
+    /// Returns the default policy by tokio's clock: [`Backoff::new`], 4 retries,
+    /// every error retried.
+    ///
+    /// The limit of 4 is the seed's: `@clerk/shared` makes five attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::RetryBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut calls = 0;
+    /// let result = RetryBuilder::new().retry(|| {
+    ///     calls += 1;
+    ///     async { Err::<(), _>("refused") }
+    /// });
+    /// assert_eq!(result.await, Err("refused"));
+    /// assert_eq!(calls, 5);
+    /// # }
+    /// ```
+    pub const fn new() -> Self {
+        Self::with_timer(TokioTimer)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Default for RetryBuilder {
+    /// Returns [`RetryBuilder::new`].
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T: Timer> RetryBuilder<T> {
+    /// Returns the default policy by a timer of the caller's.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::{ManualTimer, RetryBuilder};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer).max_retries(0);
+    /// assert_eq!(timer.run(policy.retry(|| async { Err::<(), _>(1) })), Err(1));
+    /// ```
+    pub const fn with_timer(timer: T) -> Self {
+        Self {
+            timer,
+            predicate: Always,
+            extras: Plain,
+            backoff: Backoff::new(),
+            max_retries: 4,
+        }
+    }
+}
+
+impl<T, P, X> RetryBuilder<T, P, X> {
+    /// Sets the whole curve of waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, RetryBuilder};
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let policy = RetryBuilder::new().backoff(Backoff::constant(minute));
+    /// assert_eq!(policy.total(), 4 * minute..=4 * minute);
+    /// ```
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets the delay before the first retry; see [`Backoff::initial_delay`].
+    pub const fn initial_delay(mut self, delay: Duration) -> Self {
+        self.backoff = self.backoff.initial_delay(delay);
+        self
+    }
+
+    /// Sets what each delay is multiplied by to give the next; see
+    /// [`Backoff::factor`].
+    ///
+    /// # Panics
+    ///
+    /// If `factor` is not finite or is below 1. For a number from outside the
+    /// program use [`Backoff::try_factor`] with [`backoff`](Self::backoff).
+    ///
+    /// ```
+    /// # use afterbeat::RetryBuilder;
+    /// const POLICY: RetryBuilder = RetryBuilder::new().factor(1.5);
+    /// # let _ = POLICY;
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use afterbeat::RetryBuilder;
+    /// const POLICY: RetryBuilder = RetryBuilder::new().factor(0.5);
+    /// # let _ = POLICY;
+    /// ```
+    #[track_caller]
+    pub const fn factor(mut self, factor: f64) -> Self {
+        self.backoff = self.backoff.factor(factor);
+        self
+    }
+
+    /// Sets the cap on each wait; see [`Backoff::max_delay`].
+    pub const fn max_delay(mut self, cap: Duration) -> Self {
+        self.backoff = self.backoff.max_delay(cap);
+        self
+    }
+
+    /// Sets the range of multipliers that spreads waits apart; see [`Jitter`].
+    pub const fn jitter(mut self, jitter: Jitter) -> Self {
+        self.backoff = self.backoff.jitter(jitter);
+        self
+    }
+
+    /// Sets whether the first retry comes after about 100 ms; see
+    /// [`Backoff::immediate_retry`].
+    pub const fn immediate_retry(mut self, immediate: bool) -> Self {
+        self.backoff = self.backoff.immediate_retry(immediate);
+        self
+    }
+
+    /// Limits how many retries are made: 8 retries are at most nine attempts.
+    ///
+    /// Zero means one attempt; `u32::MAX` means no limit.
+    pub const fn max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// Lifts the limit on retries.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{ManualTimer, RetryBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer)
+    ///     .without_max_retries()
+    ///     .max_elapsed(Duration::from_secs(600));
+    /// assert_eq!(timer.run(policy.retry(|| async { Err::<(), _>(1) })), Err(1));
+    /// assert!(timer.now() > Duration::from_secs(600 - 60));
+    /// ```
+    pub const fn without_max_retries(mut self) -> Self {
+        self.max_retries = u32::MAX;
+        self
+    }
+
+    /// Sets the predicate: whether an error is worth a retry.
+    ///
+    /// It is called once after each failure, with the error and with how many
+    /// attempts have failed, from 1; it answers with a `bool` or a [`Decision`].
+    /// The closure writes its error's type.
+    ///
+    /// # Panics
+    ///
+    /// A panic in the predicate passes through the door; no retry follows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::{ManualTimer, RetryBuilder};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer)
+    ///     .should_retry(|status: &u16, iteration| *status >= 500 && iteration < 3);
+    /// let mut calls = 0;
+    /// let result = timer.run(policy.retry(|| {
+    ///     calls += 1;
+    ///     async { Err::<(), u16>(503) }
+    /// }));
+    /// assert_eq!((result, calls), (Err(503), 3));
+    /// ```
+    pub fn should_retry<E, D, F>(self, predicate: F) -> RetryBuilder<T, F, X>
+    where
+        F: FnMut(&E, u32) -> D,
+        D: Into<Decision>,
+    {
+        RetryBuilder {
+            timer: self.timer,
+            predicate,
+            extras: self.extras,
+            backoff: self.backoff,
+            max_retries: self.max_retries,
+        }
+    }
+
+    /// Returns the least and the greatest sum of the waits, should every attempt
+    /// fail; see [`Backoff::total`].
+    ///
+    /// Attempts take their own time on top. A limit in time can end a sequence
+    /// sooner, and a server's hint can lengthen its waits.
+    #[must_use]
+    pub fn total(&self) -> RangeInclusive<Duration> {
+        self.backoff.total(self.max_retries)
+    }
+
+    pub(crate) const fn sequence(&self) -> Sequence {
+        Sequence::new(&self.backoff, self.max_retries)
+    }
+}
+
+impl<T, P, X: Optional> RetryBuilder<T, P, X> {
+    fn with_extras<Y>(
+        self,
+        change: impl FnOnce(Extras<X::Observer, X::Budget>) -> Y,
+    ) -> RetryBuilder<T, P, Y> {
+        RetryBuilder {
+            timer: self.timer,
+            predicate: self.predicate,
+            extras: change(self.extras.into_extras()),
+            backoff: self.backoff,
+            max_retries: self.max_retries,
+        }
+    }
+
+    /// Limits the time from the first attempt's start to the last wait's end.
+    ///
+    /// A wait that would end after the limit is not begun: the last error is
+    /// returned at once. A running attempt is not cut. The limit only tightens;
+    /// for a limit in time alone add
+    /// [`without_max_retries`](Self::without_max_retries).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer)
+    ///     .backoff(Backoff::constant(Duration::from_secs(10)))
+    ///     .max_elapsed(Duration::from_secs(25));
+    /// assert_eq!(timer.run(policy.retry(|| async { Err::<(), _>(1) })), Err(1));
+    /// assert_eq!(timer.now(), Duration::from_secs(20));
+    /// ```
+    pub fn max_elapsed(
+        self,
+        limit: Duration,
+    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+        self.with_extras(|extras| extras.max_elapsed(limit))
+    }
+
+    /// Limits the hints that are followed, one hour unless set: a longer
+    /// [`Decision::RetryAfter`] gives up at once, without a wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Decision, ManualTimer, RetryBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer)
+    ///     .max_retry_after(Duration::from_secs(60))
+    ///     .should_retry(|hint: &Duration, _| Decision::RetryAfter(*hint));
+    /// let day = Duration::from_secs(86_400);
+    /// assert_eq!(timer.run(policy.retry(|| async { Err::<(), _>(day) })), Err(day));
+    /// assert_eq!(timer.now(), Duration::ZERO);
+    /// ```
+    pub fn max_retry_after(
+        self,
+        limit: Duration,
+    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+        self.with_extras(|extras| extras.max_retry_after(limit))
+    }
+
+    /// Makes every sequence of this policy draw the same waits, those of
+    /// [`Backoff::delays_seeded`]: for tests and replays, not for a fleet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer).seed(7);
+    /// let _ = timer.run(policy.retry(|| async { Err::<(), _>(1) }));
+    /// let waits: Duration = Backoff::new().delays_seeded(7).take(4).sum();
+    /// assert_eq!(timer.now(), waits);
+    /// ```
+    pub fn seed(self, seed: u64) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+        self.with_extras(|extras| extras.seed(seed))
+    }
+
+    /// Sets the observer, which is told of each retry and of the end.
+    ///
+    /// It is called after the decision and before the wait begins. The closure
+    /// writes its error's type, as in `|event: Event<'_, Error>|`.
+    ///
+    /// # Panics
+    ///
+    /// A panic in the observer passes through the door; no retry follows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::{Event, ManualTimer, RetryBuilder};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut retries = 0;
+    /// let policy = RetryBuilder::with_timer(&timer).observe(|event: Event<'_, u16>| {
+    ///     if let Event::Retrying { iteration, .. } = event {
+    ///         retries = iteration;
+    ///     }
+    /// });
+    /// let _ = timer.run(policy.retry(|| async { Err::<(), u16>(503) }));
+    /// assert_eq!(retries, 4);
+    /// ```
+    pub fn observe<E, F>(self, observer: F) -> RetryBuilder<T, P, Extras<F, X::Budget>>
+    where
+        F: FnMut(Event<'_, E>),
+    {
+        self.with_extras(|extras| extras.observe(observer))
+    }
+}
+
+/// Rows of the table before it is cut short.
+const ROWS: u32 = 12;
+
+/// Writes the whole schedule as a table, then the limits.
+///
+/// # Examples
+///
+/// ```
+/// use afterbeat::RetryBuilder;
+///
+/// let table = RetryBuilder::new().max_retries(2).to_string();
+/// assert_eq!(table, "\
+/// retry   wait                           since the first failure
+///     1   125ms to 250ms                 125ms to 250ms
+///     2   250ms to 500ms                 375ms to 750ms
+/// at most 2 retries
+/// ");
+/// ```
+impl<T, P, X: Optional> fmt::Display for RetryBuilder<T, P, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.max_retries > 0 {
+            writeln!(f, "retry   {:<31}since the first failure", "wait")?;
+        }
+        for retry in 1..=self.max_retries.min(ROWS) {
+            let (wait, sum) = (self.backoff.bounds(retry), self.backoff.total(retry));
+            writeln!(f, "{retry:>5}   {}{}", Span(wait, 31), Span(sum, 0))?;
+        }
+        match self.max_retries {
+            0..=ROWS => {}
+            u32::MAX => writeln!(f, "  ...   {}", Span(self.backoff.bounds(u32::MAX), 0))?,
+            last => {
+                let (wait, sum) = (self.backoff.bounds(last), self.total());
+                writeln!(f, "  ...\n{last:>5}   {}{}", Span(wait, 31), Span(sum, 0))?;
+            }
+        }
+        match self.max_retries {
+            u32::MAX => writeln!(f, "no limit on retries")?,
+            retries => writeln!(f, "at most {retries} retries")?,
+        }
+        let limits = self.extras.limits();
+        if limits.max_elapsed < u64::MAX {
+            let limit = Duration::from_nanos(limits.max_elapsed);
+            writeln!(f, "no wait ends later than {limit:?} after the start")?;
+        }
+        if limits.max_retry_after != Limits::DEFAULT.max_retry_after {
+            let limit = Duration::from_nanos(limits.max_retry_after);
+            writeln!(f, "no hint above {limit:?} is followed")?;
+        }
+        Ok(())
+    }
+}
+
+/// A range of durations, padded to a width.
+struct Span(RangeInclusive<Duration>, usize);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(range, width) = self;
+        let mut written = Counted(f, 0);
+        let (low, high) = (range.start(), range.end());
+        if low == high {
+            fmt::write(&mut written, format_args!("{low:?}"))?;
+        } else {
+            fmt::write(&mut written, format_args!("{low:?} to {high:?}"))?;
+        }
+        let Counted(f, count) = written;
+        (count..*width).try_for_each(|_| f.write_str(" "))
+    }
+}
+
+/// A writer that counts characters, so that columns align without an allocation.
+struct Counted<'a, 'b>(&'a mut fmt::Formatter<'b>, usize);
+
+impl fmt::Write for Counted<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.1 += text.chars().count();
+        self.0.write_str(text)
+    }
+}
+
+impl<T, P, X: Optional> fmt::Debug for RetryBuilder<T, P, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max_retries = (self.max_retries < u32::MAX).then_some(self.max_retries);
+        f.debug_struct("RetryBuilder")
+            .field("backoff", &self.backoff)
+            .field("max_retries", &max_retries)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,181 @@
+//! The door for an operation that makes its own future.
+
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures_core::FusedFuture;
+use pin_project::pin_project;
+
+use crate::{
+    builder::RetryBuilder,
+    extras::{Always, InUse, Optional, Plain, Predicate, Session},
+    timer::Timer,
+};
+
+impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
+    /// Calls `op` until an attempt succeeds or the policy gives up.
+    ///
+    /// The future has a name, is lazy, and can be stored or spawned; nothing
+    /// runs before its first poll. `op` is called once for each attempt; what it
+    /// borrows, it borrows for the whole sequence.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's own error, unchanged.
+    ///
+    /// # Panics
+    ///
+    /// If polled after it has returned. Panics in `op`, the attempt, the
+    /// predicate or the observer pass through, and `op` is not called again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the attempt or the wait in progress at once;
+    /// no further call is made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::RetryBuilder;
+    /// use tokio::time::Instant;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut answers = [Err("refused"), Err("reset"), Ok(200)].into_iter();
+    /// let begun = Instant::now();
+    ///
+    /// let policy = RetryBuilder::new().jitter(afterbeat::Jitter::NONE);
+    /// let result = policy.retry(|| std::future::ready(answers.next().unwrap())).await;
+    ///
+    /// assert_eq!(result, Ok(200));
+    /// assert_eq!(begun.elapsed(), Duration::from_millis(125 + 250));
+    /// # }
+    /// ```
+    pub fn retry<F, Fut, V, E>(self, op: F) -> Retry<F, Fut, T, P, X>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+        P: Predicate<E>,
+        X: InUse<E>,
+    {
+        let sequence = self.sequence();
+        Retry {
+            op,
+            predicate: self.predicate,
+            timer: self.timer,
+            session: Session::new(sequence, self.extras),
+            state: State::Ready,
+        }
+    }
+}
+
+/// The future of [`RetryBuilder::retry`]; see there.
+///
+/// For the default policy its size is at most 48 bytes and the larger of the
+/// sleep and, with 8 bytes more, the operation's future. It allocates nothing.
+#[pin_project]
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Retry<F, Fut, T: Timer, P = Always, X: Optional = Plain> {
+    op: F,
+    predicate: P,
+    timer: T,
+    session: Session<T, X>,
+    #[pin]
+    state: State<Fut, T::Sleep>,
+}
+
+#[pin_project(project = StateProjection)]
+enum State<Fut, Sleep> {
+    /// The next attempt is due.
+    Ready,
+    /// An attempt runs.
+    Attempt(#[pin] Fut),
+    /// The wait after a failure.
+    Wait(#[pin] Sleep),
+    /// The result has been returned, or a panic has passed through.
+    Done,
+}
+
+impl<F, Fut, T, P, X, V, E> Future for Retry<F, Fut, T, P, X>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    P: Predicate<E>,
+    X: InUse<E>,
+{
+    type Output = Result<V, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProjection::Ready => {
+                    this.state.set(State::Done);
+                    this.session.begin(this.timer);
+                    this.state.set(State::Attempt((this.op)()));
+                }
+                StateProjection::Attempt(attempt) => {
+                    let result = ready!(attempt.poll(context));
+                    // The attempt is dropped before anyone looks at its result.
+                    this.state.set(State::Done);
+                    let error = match result {
+                        Ok(value) => {
+                            this.session.succeeded(this.timer);
+                            return Poll::Ready(Ok(value));
+                        }
+                        Err(error) => error,
+                    };
+                    match this.session.failed(this.timer, this.predicate, &error) {
+                        None => return Poll::Ready(Err(error)),
+                        Some(Duration::ZERO) => {
+                            this.state.set(State::Ready);
+                            context.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        Some(wait) => this.state.set(State::Wait(this.timer.sleep(wait))),
+                    }
+                }
+                StateProjection::Wait(sleep) => {
+                    ready!(sleep.poll(context));
+                    this.state.set(State::Ready);
+                }
+                StateProjection::Done => panic!("`Retry` was polled after it had returned"),
+            }
+        }
+    }
+}
+
+impl<F, Fut, T, P, X, V, E> FusedFuture for Retry<F, Fut, T, P, X>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    P: Predicate<E>,
+    X: InUse<E>,
+{
+    fn is_terminated(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+}
+
+impl<F, Fut, T: Timer, P, X: Optional> fmt::Debug for Retry<F, Fut, T, P, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Ready => "ready",
+            State::Attempt(_) => "attempt",
+            State::Wait(_) => "wait",
+            State::Done => "done",
+        };
+        f.debug_struct("Retry")
+            .field("state", &state)
+            .field("failures", &self.session.failures())
+            .finish_non_exhaustive()
+    }
+}

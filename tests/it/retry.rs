@@ -1,0 +1,628 @@
+//! `Retry` against a reference loop, and the promises of its contract one by
+//! one.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::{poll_fn, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use afterbeat::{Backoff, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer};
+use futures_core::FusedFuture;
+use proptest::prelude::*;
+
+use crate::any::{self, Curve, nanos};
+
+/// What one attempt does, and what the predicate says to its failure.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    lasts: Duration,
+    ok: bool,
+    decision: Decision,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    curve: Curve,
+    max_retries: u32,
+    max_elapsed: Duration,
+    max_retry_after: Duration,
+    seed: u64,
+    script: Vec<Step>,
+}
+
+/// What can be seen of a sequence.
+#[derive(Debug, Default, PartialEq)]
+struct Seen {
+    calls: Vec<Duration>,
+    iterations: Vec<u32>,
+    waits: Vec<(u32, Duration, Duration)>,
+    end: Option<(Result<usize, usize>, Option<GiveUp>, u32, Duration)>,
+}
+
+/// The contract, as a loop.
+fn reference(case: &Case) -> Seen {
+    let backoff = case.curve.backoff();
+    let mut random = fastrand::Rng::with_seed(case.seed);
+    let (mut seen, mut now) = (Seen::default(), Duration::ZERO);
+    for (n, step) in (0..).zip(case.script.iter().cycle()) {
+        seen.calls.push(now);
+        now = now.saturating_add(step.lasts);
+        let retries = n as u32;
+        if step.ok {
+            seen.end = Some((Ok(n), None, retries, now));
+            return seen;
+        }
+        let iteration = retries + 1;
+        seen.iterations.push(iteration);
+        let hint = match step.decision {
+            Decision::RetryAfter(hint) => nanos(hint),
+            _ => 0,
+        };
+        let (mut reason, mut wait) = (None, 0);
+        if step.decision == Decision::GiveUp {
+            reason = Some(GiveUp::Decision);
+        } else if retries == case.max_retries {
+            reason = Some(GiveUp::MaxRetries);
+        } else if hint > nanos(case.max_retry_after) {
+            reason = Some(GiveUp::MaxRetryAfter);
+        } else {
+            let [lo, hi] = [
+                backoff.bounds(iteration).start(),
+                backoff.bounds(iteration).end(),
+            ]
+            .map(|d| nanos(*d));
+            let (lo, hi) = (lo.max(hint), lo.max(hint).saturating_add(hi - lo));
+            let u = if lo < hi {
+                u128::from(random.u64(..))
+            } else {
+                0
+            };
+            wait = hi - (u * (u128::from(hi - lo) + 1) >> 64) as u64;
+            if nanos(now).saturating_add(wait) > nanos(case.max_elapsed) {
+                reason = Some(GiveUp::MaxElapsed);
+            }
+        }
+        let wait = Duration::from_nanos(wait);
+        if reason.is_some() {
+            seen.end = Some((Err(n), reason, retries, now));
+            return seen;
+        }
+        seen.waits.push((iteration, wait, now));
+        now = now.saturating_add(wait);
+    }
+    unreachable!()
+}
+
+/// The same, through the public door.
+fn observed(case: &Case) -> Seen {
+    let timer = ManualTimer::new();
+    let seen = RefCell::new(Seen::default());
+    let policy = RetryBuilder::with_timer(&timer)
+        .backoff(case.curve.backoff())
+        .max_retries(case.max_retries)
+        .max_elapsed(case.max_elapsed)
+        .max_retry_after(case.max_retry_after)
+        .seed(case.seed)
+        .should_retry(|&n: &usize, iteration| {
+            seen.borrow_mut().iterations.push(iteration);
+            case.script[n % case.script.len()].decision
+        })
+        .observe(|event: Event<'_, usize>| {
+            let mut seen = seen.borrow_mut();
+            match event {
+                Event::Retrying {
+                    error,
+                    iteration,
+                    wait,
+                    elapsed,
+                } => {
+                    assert_eq!(*error + 1, iteration as usize);
+                    seen.waits.push((iteration, wait, elapsed));
+                }
+                Event::GaveUp {
+                    error,
+                    reason,
+                    retries,
+                    elapsed,
+                } => {
+                    seen.end = Some((Err(*error), Some(reason), retries, elapsed));
+                }
+                Event::Succeeded { retries, elapsed } => {
+                    seen.end = Some((Ok(retries as usize), None, retries, elapsed));
+                }
+                event => panic!("{event:?}"),
+            }
+        });
+    let alive = Rc::new(());
+    let result = timer.run(policy.retry(|| {
+        assert_eq!(Rc::strong_count(&alive), 1, "two attempts are alive");
+        let guard = Rc::clone(&alive);
+        let n = seen.borrow().calls.len();
+        seen.borrow_mut().calls.push(timer.now());
+        let step = case.script[n % case.script.len()];
+        let timer = &timer;
+        async move {
+            let _guard = guard;
+            timer.sleep(step.lasts).await;
+            if step.ok { Ok(n) } else { Err(n) }
+        }
+    }));
+    assert_eq!(timer.sleeping(), 0);
+    let seen = seen.into_inner();
+    let (end, _, _, elapsed) = seen.end.expect("no end was told");
+    assert_eq!((end, elapsed), (result, timer.now()));
+    seen
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let decision = prop_oneof![
+        6 => Just(Decision::Retry),
+        2 => any::duration().prop_map(Decision::RetryAfter),
+        1 => Just(Decision::GiveUp),
+    ];
+    let step =
+        (any::duration(), prop::bool::weighted(0.1), decision).prop_map(|(lasts, ok, decision)| {
+            Step {
+                lasts,
+                ok,
+                decision,
+            }
+        });
+    (
+        any::curve(),
+        prop_oneof![Just(0), 1..20u32],
+        prop_oneof![2 => Just(Duration::MAX), 1 => any::duration()],
+        prop_oneof![1 => Just(Duration::from_secs(3600)), 1 => any::duration()],
+        1..u64::MAX,
+        prop::collection::vec(step, 1..12),
+    )
+        .prop_map(
+            |(curve, max_retries, max_elapsed, max_retry_after, seed, script)| Case {
+                curve,
+                max_retries,
+                max_elapsed,
+                max_retry_after,
+                seed,
+                script,
+            },
+        )
+}
+
+proptest! {
+    /// R1 to R4, R7: calls, predicate calls, waits, events, limits, result.
+    #[test]
+    fn every_sequence_is_that_of_the_reference_loop(case in case()) {
+        prop_assert_eq!(observed(&case), reference(&case));
+    }
+
+    /// R9: spurious polls change nothing.
+    #[test]
+    fn spurious_polls_do_nothing(case in case(), polls in prop::collection::vec(0..4u32, 1..20)) {
+        let honest = observed(&case);
+        let timer = ManualTimer::new();
+        let calls = Cell::new(0);
+        let policy = RetryBuilder::with_timer(&timer)
+            .backoff(case.curve.backoff())
+            .max_retries(case.max_retries)
+            .max_elapsed(case.max_elapsed)
+            .max_retry_after(case.max_retry_after)
+            .seed(case.seed)
+            .should_retry(|&n: &usize, _| case.script[n % case.script.len()].decision);
+        let mut retry = pin!(policy.retry(|| {
+            let n = calls.replace(calls.get() + 1);
+            let step = case.script[n % case.script.len()];
+            let timer = &timer;
+            async move {
+                timer.sleep(step.lasts).await;
+                if step.ok { Ok(n) } else { Err(n) }
+            }
+        }));
+        let mut polls = polls.into_iter().cycle();
+        let result = timer.run(poll_fn(|context| {
+            for _ in 0..polls.next().unwrap() {
+                // A poll too many, with a waker that leads nowhere.
+                let mut nowhere = Context::from_waker(Waker::noop());
+                if let Poll::Ready(result) = retry.as_mut().poll(&mut nowhere) {
+                    return Poll::Ready(result);
+                }
+            }
+            retry.as_mut().poll(context)
+        }));
+        prop_assert_eq!(calls.get(), honest.calls.len());
+        prop_assert_eq!(Some(result), honest.end.map(|end| end.0));
+        // Zero waits end a poll sooner, all others at their own instant.
+        prop_assert_eq!(Some(timer.now()), honest.end.map(|end| end.3));
+    }
+
+    /// R6: dropped wherever it stands, nothing is left and nothing more is called.
+    #[test]
+    fn dropping_ends_everything_at_once(case in case(), polls in 0..30usize) {
+        let timer = ManualTimer::new();
+        let calls = Cell::new(0);
+        let alive = Rc::new(());
+        let policy = RetryBuilder::with_timer(&timer)
+            .backoff(case.curve.backoff())
+            .max_retries(case.max_retries)
+            .should_retry(|&n: &usize, _| case.script[n % case.script.len()].decision);
+        let mut retry = Box::pin(policy.retry(|| {
+            let n = calls.replace(calls.get() + 1);
+            let step = case.script[n % case.script.len()];
+            let (timer, guard) = (&timer, Rc::clone(&alive));
+            async move {
+                let _guard = guard;
+                timer.sleep(step.lasts).await;
+                if step.ok { Ok(n) } else { Err(n) }
+            }
+        }));
+        prop_assert_eq!(calls.get(), 0, "nothing runs before the first poll");
+        let mut context = Context::from_waker(Waker::noop());
+        for _ in 0..polls {
+            if retry.as_mut().poll(&mut context).is_ready() {
+                break;
+            }
+            timer.advance(Duration::from_secs(20));
+        }
+        let made = calls.get();
+        drop(retry);
+        prop_assert_eq!(timer.sleeping(), 0);
+        prop_assert_eq!(Rc::strong_count(&alive), 1);
+        timer.advance(Duration::MAX);
+        prop_assert_eq!(calls.get(), made);
+    }
+}
+
+/// A timer that counts how often it is asked.
+struct Counting<'a> {
+    timer: &'a ManualTimer,
+    reads: Cell<u32>,
+    sleeps: Cell<u32>,
+}
+
+impl<'a> Counting<'a> {
+    fn new(timer: &'a ManualTimer) -> Self {
+        Self {
+            timer,
+            reads: Cell::new(0),
+            sleeps: Cell::new(0),
+        }
+    }
+
+    fn counts(&self) -> (u32, u32) {
+        (self.reads.get(), self.sleeps.get())
+    }
+}
+
+impl Timer for Counting<'_> {
+    type Instant = Duration;
+    type Sleep = <ManualTimer as Timer>::Sleep;
+
+    fn now(&self) -> Duration {
+        self.reads.set(self.reads.get() + 1);
+        self.timer.now()
+    }
+
+    fn elapsed(&self, since: Duration) -> Duration {
+        self.reads.set(self.reads.get() + 1);
+        self.timer.elapsed(since)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.sleeps.set(self.sleeps.get() + 1);
+        self.timer.sleep(duration)
+    }
+}
+
+/// How many numbers `f` draws from this thread's generator.
+fn draws(f: impl FnOnce()) -> usize {
+    fastrand::seed(0xd1ce);
+    f();
+    let next = fastrand::u64(..);
+    let mut twin = fastrand::Rng::with_seed(0xd1ce);
+    (0..100).take_while(|_| twin.u64(..) != next).count()
+}
+
+#[test]
+fn a_first_try_success_reads_no_clock_and_draws_no_number() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let policy = RetryBuilder::with_timer(&timer).should_retry(|(): &(), _| true);
+    assert_eq!(
+        draws(|| manual.run(policy.retry(|| ready(Ok(())))).unwrap()),
+        0
+    );
+    assert_eq!(timer.counts(), (0, 0));
+
+    let limited = policy.max_elapsed(Duration::from_secs(9));
+    assert_eq!(
+        draws(|| manual.run(limited.retry(|| ready(Ok(())))).unwrap()),
+        0
+    );
+    assert_eq!(
+        timer.counts(),
+        (1, 0),
+        "the start of a limit in time is read"
+    );
+}
+
+#[test]
+fn a_final_error_draws_no_number_and_makes_no_timer() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let policy = RetryBuilder::with_timer(&timer).should_retry(|_: &u8, _| false);
+    assert_eq!(
+        draws(|| assert_eq!(manual.run(policy.retry(|| ready(Err::<(), _>(7)))), Err(7))),
+        0
+    );
+    assert_eq!(timer.counts(), (0, 0));
+}
+
+/// S9.
+#[test]
+fn a_jittered_wait_draws_one_number_and_a_plain_one_none() {
+    let manual = ManualTimer::new();
+    let policy = RetryBuilder::with_timer(&manual).max_retries(9);
+    let drawn = |policy: RetryBuilder<&ManualTimer>| {
+        draws(|| assert!(manual.run(policy.retry(|| ready(Err::<(), _>(7)))).is_err()))
+    };
+    assert_eq!(drawn(policy), 9);
+    assert_eq!(drawn(policy.jitter(Jitter::NONE)), 0);
+}
+
+/// R5, and the order of everything around a failure.
+#[test]
+fn the_attempt_is_dropped_then_predicate_then_observer_then_sleep() {
+    struct Loud<'a>(&'a RefCell<Vec<&'static str>>, &'static str);
+    impl Drop for Loud<'_> {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push(self.1);
+        }
+    }
+    struct Logging<'a>(&'a ManualTimer, &'a RefCell<Vec<&'static str>>);
+    impl Timer for Logging<'_> {
+        type Instant = Duration;
+        type Sleep = <ManualTimer as Timer>::Sleep;
+        fn now(&self) -> Duration {
+            self.0.now()
+        }
+        fn elapsed(&self, since: Duration) -> Duration {
+            self.0.elapsed(since)
+        }
+        fn sleep(&self, duration: Duration) -> Self::Sleep {
+            self.1.borrow_mut().push("sleep");
+            self.0.sleep(duration)
+        }
+    }
+
+    let (timer, log) = (ManualTimer::new(), RefCell::new(Vec::new()));
+    let say = |what| log.borrow_mut().push(what);
+    let policy = RetryBuilder::with_timer(Logging(&timer, &log))
+        .max_retries(1)
+        .should_retry(|_: &Loud<'_>, _| {
+            say("predicate");
+            true
+        })
+        .observe(|_: Event<'_, Loud<'_>>| say("observer"));
+    let result = timer.run(policy.retry(|| {
+        say("call");
+        let attempt = Loud(&log, "attempt dropped");
+        let log = &log;
+        async move {
+            let _attempt = attempt;
+            Err::<(), _>(Loud(log, "error dropped"))
+        }
+    }));
+    drop(result);
+    let attempt = ["call", "attempt dropped", "predicate", "observer"];
+    let expected = [
+        &attempt[..],
+        &["sleep", "error dropped"],
+        &attempt,
+        &["error dropped"],
+    ];
+    assert_eq!(log.into_inner(), expected.concat());
+}
+
+/// R8.
+#[test]
+fn a_zero_wait_makes_no_timer_and_yields_once() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let mut calls = 0;
+    let policy = RetryBuilder::with_timer(&timer)
+        .backoff(Backoff::constant(Duration::ZERO))
+        .max_retries(999);
+    let mut retry = pin!(policy.retry(|| {
+        calls += 1;
+        ready(Err::<(), _>(calls))
+    }));
+    let mut polls = 0;
+    let result = manual.run(poll_fn(|context| {
+        polls += 1;
+        retry.as_mut().poll(context)
+    }));
+    assert_eq!((result, polls), (Err(1000), 1000));
+    assert_eq!(timer.counts(), (0, 0));
+}
+
+#[test]
+fn a_million_immediate_failures_do_not_grow_the_stack() {
+    let timer = ManualTimer::new();
+    let mut left = 1_000_000;
+    let policy = RetryBuilder::with_timer(&timer)
+        .backoff(Backoff::constant(Duration::ZERO))
+        .without_max_retries();
+    let result = timer.run(policy.retry(|| {
+        left -= 1;
+        ready(if left == 0 { Ok(()) } else { Err(()) })
+    }));
+    assert_eq!(result, Ok(()));
+}
+
+/// R10.
+#[test]
+fn after_a_panic_nothing_is_called_again() {
+    for panics_in in ["call", "attempt", "predicate", "observer"] {
+        let timer = ManualTimer::new();
+        let calls = Cell::new(0);
+        let fails = |place| assert_ne!(place, panics_in, "planted");
+        let policy = RetryBuilder::with_timer(&timer)
+            .should_retry(|(): &(), _| {
+                fails("predicate");
+                true
+            })
+            .observe(|_: Event<'_, ()>| fails("observer"));
+        let mut retry = pin!(policy.retry(|| {
+            calls.set(calls.get() + 1);
+            fails("call");
+            async {
+                fails("attempt");
+                Err::<(), ()>(())
+            }
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut poll = || {
+            let poll = AssertUnwindSafe(|| retry.as_mut().poll(&mut context));
+            catch_unwind(poll).is_err()
+        };
+        assert!(poll(), "{panics_in}");
+        assert!(poll(), "{panics_in}: the next poll panics too");
+        assert_eq!((calls.get(), timer.sleeping()), (1, 0), "{panics_in}");
+    }
+}
+
+#[test]
+fn a_poll_after_the_end_panics_with_our_message_and_fused_future_says_so() {
+    let timer = ManualTimer::new();
+    let mut retry = pin!(RetryBuilder::with_timer(&timer).retry(|| ready(Ok::<_, ()>(1))));
+    assert!(!retry.is_terminated());
+    assert_eq!(timer.run(retry.as_mut()), Ok(1));
+    assert!(retry.is_terminated());
+    let again = catch_unwind(AssertUnwindSafe(|| timer.run(retry)));
+    assert_eq!(
+        again.unwrap_err().downcast_ref(),
+        Some(&"`Retry` was polled after it had returned")
+    );
+}
+
+/// R14, S8: a copy of a policy is a sequence of its own.
+#[test]
+fn copies_of_a_policy_are_independent() {
+    let timer = ManualTimer::new();
+    let policy = RetryBuilder::with_timer(&timer);
+    let elapsed = |policy: RetryBuilder<&ManualTimer>| {
+        let begun = timer.now();
+        let mut calls = 0;
+        let _ = timer.run(policy.retry(|| {
+            calls += 1;
+            ready(Err::<(), ()>(()))
+        }));
+        assert_eq!(calls, 5);
+        timer.elapsed(begun)
+    };
+    assert_ne!(elapsed(policy), elapsed(policy));
+}
+
+#[test]
+fn zero_retries_are_one_call() {
+    let timer = ManualTimer::new();
+    let mut calls = 0;
+    let result = timer.run(RetryBuilder::with_timer(&timer).max_retries(0).retry(|| {
+        calls += 1;
+        ready(Err::<(), _>("its own"))
+    }));
+    assert_eq!(
+        (result, calls, timer.now()),
+        (Err("its own"), 1, Duration::ZERO)
+    );
+}
+
+#[test]
+fn a_wait_that_ends_exactly_at_the_limit_is_begun() {
+    let second = Duration::from_secs(1);
+    for (limit, expected) in [(3 * second, 4), (3 * second - Duration::from_nanos(1), 3)] {
+        let timer = ManualTimer::new();
+        let mut calls = 0;
+        let policy = RetryBuilder::with_timer(&timer)
+            .backoff(Backoff::constant(second))
+            .max_elapsed(limit);
+        let _ = timer.run(policy.retry(|| {
+            calls += 1;
+            ready(Err::<(), ()>(()))
+        }));
+        assert_eq!(calls, expected);
+    }
+}
+
+/// A fleet that is given one hint still spreads, over a whole interval after it.
+#[test]
+fn a_hint_slides_the_interval_and_keeps_its_width() {
+    let hint = Duration::from_secs(20);
+    let policy = RetryBuilder::with_timer(ManualTimer::new())
+        .max_delay(Duration::from_secs(1))
+        .max_retries(1);
+    let waits: Vec<Duration> = (0..200)
+        .map(|seed| {
+            let timer = ManualTimer::new();
+            let policy = RetryBuilder::with_timer(&timer)
+                .max_delay(Duration::from_secs(1))
+                .max_retries(1)
+                .seed(seed)
+                .should_retry(|(): &(), _| Decision::RetryAfter(hint));
+            let _ = timer.run(policy.retry(|| ready(Err::<(), ()>(()))));
+            timer.now()
+        })
+        .collect();
+    let width = *policy.total().end() - *policy.total().start();
+    let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(hint <= *least && *most <= hint + width);
+    assert!(*most - *least > width / 2);
+}
+
+#[test]
+fn the_table_of_a_policy_can_be_read() {
+    let policy = RetryBuilder::with_timer(ManualTimer::new())
+        .initial_delay(Duration::from_secs(3))
+        .factor(1.55)
+        .max_delay(Duration::from_secs(50))
+        .jitter(Jitter::NONE)
+        .max_retries(8)
+        .max_elapsed(Duration::from_secs(600))
+        .max_retry_after(Duration::from_secs(60));
+    assert_eq!(
+        policy.to_string(),
+        "\
+retry   wait                           since the first failure
+    1   3s                             3s
+    2   4.65s                          7.65s
+    3   7.2075s                        14.8575s
+    4   11.171625s                     26.029125s
+    5   17.31601875s                   43.34514375s
+    6   26.839829063s                  70.184972813s
+    7   41.601735047s                  111.78670786s
+    8   50s                            161.78670786s
+at most 8 retries
+no wait ends later than 600s after the start
+no hint above 60s is followed
+"
+    );
+    let endless = RetryBuilder::with_timer(ManualTimer::new()).without_max_retries();
+    assert!(
+        endless
+            .to_string()
+            .ends_with("  ...   30s to 60s\nno limit on retries\n")
+    );
+    let many = endless.clone().max_retries(1000).to_string();
+    assert!(many.contains("\n  ...\n 1000   30s to 60s"), "{many}");
+    assert_eq!(
+        format!("{endless:?}"),
+        format!(
+            "RetryBuilder {{ backoff: {:?}, max_retries: None, .. }}",
+            Backoff::new()
+        )
+    );
+}
