@@ -10,11 +10,14 @@ mod entropy;
 mod event;
 mod extras;
 mod jitter;
+mod poller;
 mod real;
 mod retry;
 mod sequence;
 mod timer;
 
+#[cfg(feature = "std")]
+pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "tokio")]
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
@@ -26,6 +29,7 @@ pub use crate::{
     event::Event,
     extras::{Always, Extras, Plain},
     jitter::{InvalidJitter, Jitter},
+    poller::{PollerBuilder, SequentialPoller},
     retry::Retry,
     timer::Timer,
 };

@@ -13,6 +13,8 @@
 )]
 
 mod any;
+mod contract;
+mod poller;
 mod retry;
 mod schedule;
 mod timer;

@@ -1,0 +1,558 @@
+//! A pushed poller seen from outside: its orders and its status.
+
+use core::{
+    any::Any,
+    future::{Future, poll_fn},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use super::pace::FOREVER;
+use crate::{real::nanos, timer::Timer};
+
+/// What a panic carried.
+pub(super) type Payload = Box<dyn Any + Send>;
+
+/// What a pushed poller is doing.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::{PollerBuilder, PollerPhase};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+/// poller.stop();
+/// assert_eq!(poller.status().phase, PollerPhase::Stopped);
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PollerPhase {
+    /// Waiting for the next run.
+    Waiting,
+    /// A run is in flight.
+    Running,
+    /// A run is in flight; none follows it unless the poller is started again.
+    Stopping,
+    /// Nothing runs until the poller is started.
+    Stopped,
+    /// Over, by shutdown, drop of the handle or drop of the driver.
+    Ended,
+    /// Over, because a run panicked.
+    Panicked,
+}
+
+/// What a pushed poller is doing, and has done.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::PollerBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Err::<(), _>(503) });
+/// tokio::time::sleep(Duration::from_secs(8)).await;
+/// let status = poller.status();
+/// assert_eq!((status.runs, status.failures), (2, 2));
+/// assert_eq!(status.next_run, Some(Duration::from_secs(2)));
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PollerStatus {
+    /// What it is doing.
+    pub phase: PollerPhase,
+    /// How many runs have ended with an outcome.
+    pub runs: u64,
+    /// How many of the last runs in a row have failed; zero after a success.
+    pub failures: u32,
+    /// The time until the next run, where one is waited for.
+    pub next_run: Option<Duration>,
+}
+
+/// The owner of a pushed poller; dropping it cancels the poller.
+///
+/// Made by [`PollerBuilder::spawn`](super::PollerBuilder::spawn) and
+/// [`driver`](super::PollerBuilder::driver). Not `Clone`: it gives
+/// [`remotes`](Self::remote) to those who only give orders. After the drop has
+/// returned no run begins, and a run in flight ends at its next await.
+///
+/// Orders take effect in the order they are given, from any thread, also from
+/// inside a run.
+///
+/// # Examples
+///
+/// ```
+/// use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// use afterbeat::PollerBuilder;
+///
+/// static RUNS: AtomicU32 = AtomicU32::new(0);
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async {
+///     RUNS.fetch_add(1, Ordering::Relaxed);
+///     Ok::<(), ()>(())
+/// });
+/// tokio::time::sleep(Duration::from_secs(1)).await;
+/// drop(poller);
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// assert_eq!(RUNS.load(Ordering::Relaxed), 1);
+/// # }
+/// ```
+#[must_use = "dropping the handle cancels the poller"]
+pub struct PollerHandle {
+    remote: PollerRemote,
+}
+
+impl PollerHandle {
+    pub(super) fn new(remote: PollerRemote) -> Self {
+        Self { remote }
+    }
+
+    /// Returns a remote, which gives orders but owns nothing.
+    #[must_use]
+    pub fn remote(&self) -> PollerRemote {
+        self.remote.clone()
+    }
+
+    /// Returns what the poller is doing at this moment.
+    #[must_use]
+    pub fn status(&self) -> PollerStatus {
+        self.remote.control.status()
+    }
+
+    /// Starts the poller; see [`PollerRemote::start`].
+    pub fn start(&self) {
+        self.remote.start();
+    }
+
+    /// Stops the poller; see [`PollerRemote::stop`].
+    pub fn stop(&self) {
+        self.remote.stop();
+    }
+
+    /// Asks for a run now; see [`PollerRemote::trigger`].
+    pub fn trigger(&self) {
+        self.remote.trigger();
+    }
+
+    /// Changes the interval; see [`PollerRemote::set_interval`].
+    pub fn set_interval(&self, interval: Duration) {
+        self.remote.set_interval(interval);
+    }
+
+    /// Ends the poller and waits until it is over.
+    ///
+    /// No run begins after the call; the run in flight is let finish.
+    ///
+    /// # Errors
+    ///
+    /// What a run's panic carried, if one ended the poller.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is dropping the handle: the run in flight ends at its
+    /// next await.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// # std::panic::set_hook(Box::new(|_| {}));
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async {
+    ///     if true {
+    ///         panic!("disk on fire");
+    ///     }
+    ///     Ok::<(), ()>(())
+    /// });
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// let payload = poller.shutdown().await.unwrap_err();
+    /// assert_eq!(payload.downcast_ref(), Some(&"disk on fire"));
+    /// # }
+    /// ```
+    pub fn shutdown(self) -> impl Future<Output = thread::Result<()>> + Send + Sync + Unpin {
+        self.remote.control.order(Order::Shutdown);
+        poll_fn(move |context| self.remote.control.poll_over(context))
+    }
+}
+
+impl Drop for PollerHandle {
+    fn drop(&mut self) {
+        self.remote.control.order(Order::Cancel);
+    }
+}
+
+impl fmt::Debug for PollerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PollerHandle").field(&self.status()).finish()
+    }
+}
+
+/// Gives orders to a pushed poller without owning it.
+///
+/// Clones command the same poller. Once it is over, orders do nothing.
+///
+/// # Examples
+///
+/// A run that stops its own poller:
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::{PollerBuilder, PollerPhase};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn_with(|remote| {
+///     move || {
+///         remote.stop();
+///         async { Ok::<(), ()>(()) }
+///     }
+/// });
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// assert_eq!(poller.status().phase, PollerPhase::Stopped);
+/// assert_eq!(poller.status().runs, 1);
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PollerRemote {
+    control: Arc<dyn Control>,
+}
+
+impl PollerRemote {
+    pub(super) fn new(control: Arc<dyn Control>) -> Self {
+        Self { control }
+    }
+
+    /// Starts a stopped poller: its first run comes as configured, at once or
+    /// after one interval, and where an old run is still in flight, when that
+    /// has ended.
+    ///
+    /// Does nothing while the poller is running or waiting.
+    pub fn start(&self) {
+        self.control.order(Order::Start);
+    }
+
+    /// Stops the poller until it is started again. Returns at once.
+    ///
+    /// No run begins after the call, also where it comes during a run, from
+    /// inside it, or in the instant the wait ends: a run in flight finishes and
+    /// is counted, and nothing follows it.
+    pub fn stop(&self) {
+        self.control.order(Order::Stop);
+    }
+
+    /// Asks for a run now: a wait ends at once, and during a run any number of
+    /// triggers mean one further run right after it.
+    ///
+    /// Does nothing while the poller is stopped.
+    pub fn trigger(&self) {
+        self.control.order(Order::Trigger);
+    }
+
+    /// Changes the interval.
+    ///
+    /// A wait in progress then lasts until the end of the last run and the new
+    /// interval, with a fresh draw of jitter: it ends now if that has passed.
+    /// `Duration::MAX` waits for a trigger.
+    pub fn set_interval(&self, interval: Duration) {
+        self.control.order(Order::SetInterval(nanos(interval)));
+    }
+}
+
+impl fmt::Debug for PollerRemote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let status = self.control.status();
+        f.debug_tuple("PollerRemote").field(&status).finish()
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Order {
+    Start,
+    Stop,
+    Trigger,
+    SetInterval(u64),
+    Shutdown,
+    Cancel,
+}
+
+/// A poller's shared state, without its timer's type.
+pub(super) trait Control: Send + Sync {
+    fn order(&self, order: Order);
+    fn status(&self) -> PollerStatus;
+    fn poll_over(&self, context: &mut Context<'_>) -> Poll<thread::Result<()>>;
+}
+
+/// What orders and the driver agree on. Each order, and each step of the driver,
+/// is one change of `state` under its lock; no foreign code runs under it.
+pub(super) struct Shared<T: Timer> {
+    pub(super) timer: T,
+    immediate: bool,
+    state: Mutex<State<T::Instant>>,
+}
+
+struct State<I> {
+    phase: Phase<I>,
+    interval: u64,
+    runs: u64,
+    failures: u32,
+    /// Whether the driver has ended: nothing of a run is left.
+    over: bool,
+    driver: Option<Waker>,
+    watchers: Vec<Waker>,
+}
+
+enum Phase<I> {
+    Stopped,
+    /// A wait that counts from `since` is to be armed.
+    Unarmed {
+        since: I,
+    },
+    /// A wait that counts from `since`; its nanoseconds, once they are drawn.
+    /// Only the driver enters this phase.
+    Waiting {
+        since: I,
+        length: Option<u64>,
+    },
+    /// A run is to begin at once.
+    Due,
+    Running(Then),
+    Ended,
+    /// The payload is there until a shutdown takes it.
+    Panicked(Option<Payload>),
+}
+
+/// What follows the run in flight.
+#[derive(Clone, Copy)]
+enum Then {
+    Wait,
+    RunAgain,
+    Stop,
+    Start,
+    End,
+}
+
+/// What the driver does next.
+pub(super) enum Step<I> {
+    /// Drop the wait.
+    Halt,
+    /// Arm a wait that counts from `since`.
+    Arm { since: I, interval: u64 },
+    /// Poll the wait.
+    Wait,
+    /// Begin a run: it counts as begun.
+    Begin,
+    /// Poll the run.
+    Run,
+    /// Drop what is left.
+    End,
+}
+
+impl<T: Timer> Shared<T> {
+    pub(super) fn new(timer: T, interval: u64, immediate: bool) -> Self {
+        let phase = Self::first(&timer, immediate);
+        Self {
+            timer,
+            immediate,
+            state: Mutex::new(State {
+                phase,
+                interval,
+                runs: 0,
+                failures: 0,
+                over: false,
+                driver: None,
+                watchers: Vec::new(),
+            }),
+        }
+    }
+
+    /// The first run, as configured.
+    fn first(timer: &T, immediate: bool) -> Phase<T::Instant> {
+        if immediate {
+            Phase::Due
+        } else {
+            Phase::Unarmed { since: timer.now() }
+        }
+    }
+
+    /// The driver's next step. From now on orders wake `waker`.
+    pub(super) fn next(&self, waker: &Waker) -> Step<T::Instant> {
+        let mut state = self.lock();
+        let former = match &state.driver {
+            Some(driver) if driver.will_wake(waker) => None,
+            _ => state.driver.replace(waker.clone()),
+        };
+        let step = match state.phase {
+            Phase::Stopped => Step::Halt,
+            Phase::Unarmed { since } => {
+                state.phase = Phase::Waiting {
+                    since,
+                    length: None,
+                };
+                let interval = state.interval;
+                Step::Arm { since, interval }
+            }
+            Phase::Waiting { .. } => Step::Wait,
+            Phase::Due => {
+                state.phase = Phase::Running(Then::Wait);
+                Step::Begin
+            }
+            Phase::Running(_) => Step::Run,
+            Phase::Ended | Phase::Panicked(_) => Step::End,
+        };
+        drop(state);
+        drop(former);
+        step
+    }
+
+    /// A wait has been armed; forgotten where an order has come in between.
+    pub(super) fn armed(&self, nanos: u64) {
+        if let Phase::Waiting { length, .. } = &mut self.lock().phase {
+            *length = Some(nanos);
+        }
+    }
+
+    /// A wait is over; forgotten where an order has come in between.
+    pub(super) fn waited(&self) {
+        let mut state = self.lock();
+        if let Phase::Waiting { .. } = state.phase {
+            state.phase = Phase::Due;
+        }
+    }
+
+    /// A run has ended with an outcome. Returns whether another is due at once.
+    pub(super) fn ran(&self, failures: u32, interval: Option<u64>) -> bool {
+        let since = self.timer.now();
+        let first = Self::first(&self.timer, self.immediate);
+        let mut state = self.lock();
+        state.runs += 1;
+        state.failures = failures;
+        state.interval = interval.unwrap_or(state.interval);
+        if let Phase::Running(then) = state.phase {
+            state.phase = match then {
+                Then::Wait => Phase::Unarmed { since },
+                Then::RunAgain => Phase::Due,
+                Then::Stop => Phase::Stopped,
+                Then::Start => first,
+                Then::End => Phase::Ended,
+            };
+        }
+        matches!(state.phase, Phase::Due)
+    }
+
+    /// The driver has ended, with what a panic carried if that was the cause.
+    pub(super) fn end(&self, panic: Option<Payload>) {
+        let mut state = self.lock();
+        match panic {
+            Some(payload) => state.phase = Phase::Panicked(Some(payload)),
+            None if matches!(state.phase, Phase::Panicked(_)) => {}
+            None => state.phase = Phase::Ended,
+        }
+        state.over = true;
+        let watchers = core::mem::take(&mut state.watchers);
+        drop(state);
+        watchers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Each change of the state is one assignment: a panic cannot tear it.
+    fn lock(&self) -> MutexGuard<'_, State<T::Instant>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Control for Shared<T>
+where
+    T: Timer<Instant: Send> + Send + Sync,
+{
+    fn order(&self, order: Order) {
+        let first = Self::first(&self.timer, self.immediate);
+        let mut state = self.lock();
+        if let Order::SetInterval(interval) = order {
+            state.interval = interval;
+        }
+        let next = match (order, &state.phase) {
+            (_, Phase::Ended | Phase::Panicked(_)) => return,
+            (Order::Start, Phase::Stopped) => first,
+            (Order::Start, Phase::Running(Then::Stop)) => Phase::Running(Then::Start),
+            (Order::Start, _) => return,
+            (Order::Stop, Phase::Running(Then::End)) => return,
+            (Order::Stop, Phase::Running(_)) => Phase::Running(Then::Stop),
+            (Order::Stop, _) => Phase::Stopped,
+            (Order::Trigger, Phase::Unarmed { .. } | Phase::Waiting { .. }) => Phase::Due,
+            (Order::Trigger, Phase::Running(Then::Wait | Then::Start)) => {
+                Phase::Running(Then::RunAgain)
+            }
+            (Order::Trigger, _) => return,
+            (Order::SetInterval(_), Phase::Waiting { since, .. }) => {
+                Phase::Unarmed { since: *since }
+            }
+            (Order::SetInterval(_), _) => return,
+            (Order::Shutdown, Phase::Running(_)) => Phase::Running(Then::End),
+            (Order::Shutdown | Order::Cancel, _) => Phase::Ended,
+        };
+        state.phase = next;
+        let driver = state.driver.take();
+        drop(state);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    fn status(&self) -> PollerStatus {
+        let state = self.lock();
+        let (phase, waiting) = match state.phase {
+            Phase::Stopped => (PollerPhase::Stopped, None),
+            Phase::Unarmed { .. } => (PollerPhase::Waiting, None),
+            Phase::Waiting { since, length } => {
+                (PollerPhase::Waiting, length.map(|length| (since, length)))
+            }
+            Phase::Due => (PollerPhase::Waiting, None),
+            Phase::Running(Then::Stop | Then::End) => (PollerPhase::Stopping, None),
+            Phase::Running(_) => (PollerPhase::Running, None),
+            Phase::Ended => (PollerPhase::Ended, None),
+            Phase::Panicked(_) => (PollerPhase::Panicked, None),
+        };
+        let (runs, failures) = (state.runs, state.failures);
+        drop(state);
+        PollerStatus {
+            phase,
+            runs,
+            failures,
+            next_run: waiting
+                .filter(|(_, length)| *length < FOREVER)
+                .map(|(since, length)| {
+                    Duration::from_nanos(length).saturating_sub(self.timer.elapsed(since))
+                }),
+        }
+    }
+
+    fn poll_over(&self, context: &mut Context<'_>) -> Poll<thread::Result<()>> {
+        let waker = context.waker().clone();
+        let mut state = self.lock();
+        if !state.over {
+            if !state.watchers.iter().any(|known| known.will_wake(&waker)) {
+                state.watchers.push(waker);
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(match &mut state.phase {
+            Phase::Panicked(payload) => payload.take().map_or(Ok(()), Err),
+            _ => Ok(()),
+        })
+    }
+}

@@ -1,0 +1,246 @@
+use core::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use pin_project::{pin_project, pinned_drop};
+
+use super::{
+    Cycle, Fixed, IntervalBy, Pace, PollerBuilder,
+    control::{PollerHandle, PollerRemote, Shared, Step},
+    pace::FOREVER,
+};
+use crate::{real::nanos, timer::Timer};
+
+impl<T, G> PollerBuilder<T, G>
+where
+    T: Timer<Instant: Send> + Send + Sync + 'static,
+{
+    /// Returns the poller's owner and the future that drives it, for any
+    /// executor.
+    ///
+    /// `make` is given a remote, for runs that give orders to their own poller,
+    /// and returns the operation. The poller has been started; it runs as the
+    /// driver is polled. The driver ends when the poller is over; dropping it
+    /// ends the poller.
+    ///
+    /// # Panics
+    ///
+    /// Never the driver: a panic in a run ends the poller, and its payload is
+    /// kept for [`PollerHandle::shutdown`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut runs = 0;
+    /// let (poller, driver) = PollerBuilder::with_timer(timer.clone(), Duration::from_secs(5))
+    ///     .driver(|remote| {
+    ///         move || {
+    ///             runs += 1;
+    ///             if runs == 3 {
+    ///                 remote.stop();
+    ///             }
+    ///             async { Ok::<(), ()>(()) }
+    ///         }
+    ///     });
+    /// let done = async {
+    ///     timer.sleep(Duration::from_secs(60)).await;
+    ///     assert_eq!(poller.status().runs, 3);
+    ///     poller.shutdown().await.unwrap();
+    /// };
+    /// timer.run(futures_util::future::join(driver, done));
+    /// ```
+    pub fn driver<F, Fut, V, E>(
+        self,
+        make: impl FnOnce(PollerRemote) -> F,
+    ) -> (PollerHandle, PollerDriver<F, Fut, T, G>)
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+        G: IntervalBy<V, E>,
+    {
+        let pace = self.pace();
+        let shared = Arc::new(Shared::new(self.timer, self.interval, self.immediate));
+        let remote = PollerRemote::new(Arc::clone(&shared) as _);
+        let handle = PollerHandle::new(remote.clone());
+        let driver = PollerDriver {
+            cycle: Cycle::new(make(remote)),
+            shared,
+            interval_by: self.interval_by,
+            pace,
+        };
+        (handle, driver)
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<T, G> PollerBuilder<T, G>
+where
+    T: Timer<Instant: Send, Sleep: Send> + Send + Sync + 'static,
+{
+    /// Spawns the poller on the current tokio runtime, started.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. A panic in a run ends the poller and nothing
+    /// else: see [`PollerHandle::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the handle cancels the poller.
+    #[track_caller]
+    pub fn spawn<F, Fut, V, E>(self, op: F) -> PollerHandle
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        G: IntervalBy<V, E> + Send + 'static,
+    {
+        self.spawn_with(|_| op)
+    }
+
+    /// Spawns a poller whose operation is made with a remote, so that its runs
+    /// can stop, trigger or re-time it; see [`spawn`](Self::spawn).
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn_with(|remote| {
+    ///     move || {
+    ///         remote.set_interval(Duration::from_secs(20));
+    ///         async { Ok::<(), ()>(()) }
+    ///     }
+    /// });
+    /// tokio::time::sleep(Duration::from_secs(39)).await;
+    /// assert_eq!(poller.status().runs, 2);
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn spawn_with<F, Fut, V, E>(self, make: impl FnOnce(PollerRemote) -> F) -> PollerHandle
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<V, E>> + Send + 'static,
+        G: IntervalBy<V, E> + Send + 'static,
+    {
+        let (handle, driver) = self.driver(make);
+        tokio::spawn(driver);
+        handle
+    }
+}
+
+/// The future that drives a pushed poller; see [`PollerBuilder::driver`].
+#[pin_project(PinnedDrop)]
+#[must_use = "a future does nothing unless it is polled"]
+pub struct PollerDriver<F, Fut, T: Timer, G = Fixed> {
+    shared: Arc<Shared<T>>,
+    interval_by: G,
+    pace: Pace,
+    #[pin]
+    cycle: Cycle<F, Fut, T::Sleep>,
+}
+
+impl<F, Fut, T, G, V, E> PollerDriver<F, Fut, T, G>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    G: IntervalBy<V, E>,
+{
+    fn drive(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        loop {
+            match this.shared.next(context.waker()) {
+                Step::Halt => {
+                    this.cycle.halt();
+                    return Poll::Pending;
+                }
+                Step::Arm { since, interval } => {
+                    let length = this.pace.wait(interval);
+                    let left = match length {
+                        FOREVER => FOREVER,
+                        _ => length.saturating_sub(nanos(this.shared.timer.elapsed(since))),
+                    };
+                    this.cycle.as_mut().arm(&this.shared.timer, left);
+                    this.shared.armed(length);
+                }
+                Step::Wait => {
+                    ready!(this.cycle.as_mut().poll_wait(context));
+                    this.shared.waited();
+                }
+                Step::Begin => this.cycle.as_mut().begin(),
+                Step::Run => {
+                    let outcome = ready!(this.cycle.as_mut().poll_run(context));
+                    this.pace.ended(outcome.is_ok());
+                    let interval = this.interval_by.interval(&outcome);
+                    if this.shared.ran(this.pace.failures(), interval) {
+                        // Runs that trigger themselves must not starve the executor.
+                        context.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                }
+                Step::End => {
+                    this.cycle.halt();
+                    this.shared.end(None);
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+}
+
+impl<F, Fut, T, G, V, E> Future for PollerDriver<F, Fut, T, G>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    G: IntervalBy<V, E>,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        // What a panic leaves behind is dropped, never polled again.
+        let driven = AssertUnwindSafe(|| self.as_mut().drive(context));
+        catch_unwind(driven).unwrap_or_else(|payload| {
+            let this = self.as_mut().project();
+            this.cycle.halt();
+            this.shared.end(Some(payload));
+            Poll::Ready(())
+        })
+    }
+}
+
+#[pinned_drop]
+impl<F, Fut, T: Timer, G> PinnedDrop for PollerDriver<F, Fut, T, G> {
+    fn drop(self: Pin<&mut Self>) {
+        let this = self.project();
+        this.cycle.halt();
+        this.shared.end(None);
+    }
+}
+
+impl<F, Fut, T: Timer, G> fmt::Debug for PollerDriver<F, Fut, T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollerDriver")
+            .field("running", &self.cycle.is_running())
+            .field("failures", &self.pace.failures())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+use core::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::{FusedStream, Stream};
+use pin_project::pin_project;
+
+use super::{Cycle, Fixed, IntervalBy, Pace, PollerBuilder};
+use crate::timer::Timer;
+
+/// A poller driven by whoever polls it: an endless stream of outcomes.
+///
+/// Made by [`PollerBuilder::stream`]. Nothing runs before the first poll. A wait
+/// counts from the end of the run before it, so a consumer that comes late finds
+/// the next run due at once; runs never pile up.
+///
+/// # Panics
+///
+/// A panic in a run passes through.
+///
+/// # Cancel safety
+///
+/// The run in flight belongs to the poller: dropping a [`next`](Self::next)
+/// loses nothing, and the following one resumes it. Dropping the poller drops
+/// the run or the wait at once.
+///
+/// # Examples
+///
+/// ```
+/// use std::{pin::pin, time::Duration};
+/// use afterbeat::PollerBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let mut jobs = ["queued", "running", "done"].into_iter();
+/// let mut poller = pin!(
+///     PollerBuilder::new(Duration::from_secs(2))
+///         .stream(|| std::future::ready(jobs.next().ok_or("gone")))
+/// );
+/// let begun = tokio::time::Instant::now();
+/// while let Some(outcome) = poller.as_mut().next().await {
+///     if outcome == Ok("done") {
+///         break;
+///     }
+/// }
+/// assert_eq!(begun.elapsed(), Duration::from_secs(4));
+/// # }
+/// ```
+#[pin_project]
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct SequentialPoller<F, Fut, T: Timer, G = Fixed> {
+    timer: T,
+    interval: u64,
+    interval_by: G,
+    pace: Pace,
+    /// Whether the first run waits for an interval that is still to be armed.
+    unarmed: bool,
+    #[pin]
+    cycle: Cycle<F, Fut, T::Sleep>,
+}
+
+impl<F, Fut, T: Timer, G> SequentialPoller<F, Fut, T, G> {
+    pub(super) fn new(builder: PollerBuilder<T, G>, op: F) -> Self {
+        Self {
+            pace: builder.pace(),
+            timer: builder.timer,
+            interval: builder.interval,
+            interval_by: builder.interval_by,
+            unarmed: !builder.immediate,
+            cycle: Cycle::new(op),
+        }
+    }
+}
+
+impl<F, Fut, T, G, V, E> SequentialPoller<F, Fut, T, G>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    G: IntervalBy<V, E>,
+{
+    /// Waits for the next run's outcome. Never `None`: the stream has no end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the next call goes on with the same
+    /// run or wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut runs = 0;
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(1)).stream(|| {
+    ///         runs += 1;
+    ///         let slow = timer.sleep(Duration::from_secs(9));
+    ///         async { Ok::<_, ()>(slow.await) }
+    ///     })
+    /// );
+    /// timer.run(async {
+    ///     let next = poller.as_mut().next();
+    ///     let early = timer.sleep(Duration::from_secs(3));
+    ///     futures_util::future::select(pin!(next), early).await; // `early` wins
+    ///     assert_eq!(poller.as_mut().next().await, Some(Ok(())));
+    /// });
+    /// assert_eq!(timer.now(), Duration::from_secs(9));
+    /// assert_eq!(runs, 1);
+    /// ```
+    pub fn next(mut self: Pin<&mut Self>) -> impl Future<Output = Option<Result<V, E>>> {
+        poll_fn(move |context| self.as_mut().poll_next(context))
+    }
+}
+
+impl<F, Fut, T, G, V, E> Stream for SequentialPoller<F, Fut, T, G>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    G: IntervalBy<V, E>,
+{
+    type Item = Result<V, E>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut this = self.project();
+        if core::mem::take(this.unarmed) {
+            let wait = this.pace.wait(*this.interval);
+            this.cycle.as_mut().arm(&*this.timer, wait);
+        }
+        if !this.cycle.is_running() {
+            ready!(this.cycle.as_mut().poll_wait(context));
+            this.cycle.as_mut().begin();
+        }
+        let outcome = ready!(this.cycle.as_mut().poll_run(context));
+        this.pace.ended(outcome.is_ok());
+        if let Some(interval) = this.interval_by.interval(&outcome) {
+            *this.interval = interval;
+        }
+        let wait = this.pace.wait(*this.interval);
+        this.cycle.as_mut().arm(&*this.timer, wait);
+        Poll::Ready(Some(outcome))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl<F, Fut, T, G, V, E> FusedStream for SequentialPoller<F, Fut, T, G>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    G: IntervalBy<V, E>,
+{
+    fn is_terminated(&self) -> bool {
+        false
+    }
+}
+
+impl<F, Fut, T: Timer, G> fmt::Debug for SequentialPoller<F, Fut, T, G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SequentialPoller")
+            .field("running", &self.cycle.is_running())
+            .field("failures", &self.pace.failures())
+            .finish_non_exhaustive()
+    }
+}
