@@ -1,7 +1,6 @@
 //! The public behaviour, in virtual time. One file a subject; `any` holds the
 //! inputs that properties range over.
 
-#![cfg(all(feature = "tokio", feature = "test-util"))]
 #![allow(
     unreachable_pub,
     clippy::unchecked_time_subtraction,
@@ -13,7 +12,9 @@
 )]
 
 mod any;
+#[cfg(feature = "tokio")]
 mod contract;
+mod golden;
 mod poller;
 mod retry;
 mod schedule;
