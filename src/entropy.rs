@@ -5,7 +5,7 @@ use core::num::NonZeroU64;
 /// The source of a sequence's draws: fresh entropy, or a seed's own sequence.
 ///
 /// Takes eight bytes, and nothing is touched before the first draw.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub(crate) struct Entropy(Option<NonZeroU64>);
 
 impl Entropy {

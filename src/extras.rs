@@ -21,7 +21,7 @@ pub struct Plain;
 
 /// The extras of a policy with a limit in time or on hints, a seed, a budget
 /// `B` or an observer `O`; `()` stands for none.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub struct Extras<O = (), B = ()> {
     limits: Limits,
     entropy: Entropy,

@@ -1,7 +1,7 @@
 //! Allocations are counted, not timed: none on a first-try success, none for a
 //! retry, none for a poller's run.
 
-#![cfg(all(feature = "tokio", feature = "test-util"))]
+#![cfg(feature = "tokio")]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -76,7 +76,7 @@ fn auto_traits_follow_from_the_parts() {
     value::<PollerStatus>();
     value::<Always>();
     shared::<Delays>();
-    shared::<Extras>();
+    value::<RetryBuilder<TokioTimer, Always, Extras<fn(Event<'_, u8>)>>>();
     shared::<ManualTimer>();
     shared::<PollerHandle>();
     shared::<PollerRemote>();

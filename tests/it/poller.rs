@@ -836,6 +836,7 @@ fn a_new_interval_re_times_the_wait_in_progress() {
 }
 
 /// By tokio's clock, in tasks of their own.
+#[cfg(feature = "tokio")]
 #[tokio::test(start_paused = true)]
 async fn a_spawned_poller_obeys_its_owner() {
     let runs = Arc::new(AtomicU32::new(0));
