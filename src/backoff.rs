@@ -211,7 +211,6 @@ impl Backoff {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
     /// use afterbeat::{Backoff, Jitter};
     ///
     /// let backoff = Backoff::new().jitter(Jitter::NONE).immediate_retry(true);

@@ -33,22 +33,20 @@ use crate::{
 /// use std::time::Duration;
 /// use afterbeat::RetryBuilder;
 ///
-/// # #[derive(Debug)] enum Error { Refused, Forbidden }
-/// # let mut answers = [Err(Error::Refused), Err(Error::Refused), Ok("hello")].into_iter();
-/// # let mut send = || std::future::ready(answers.next().unwrap());
+/// #[derive(Debug, PartialEq)]
+/// enum Error { Refused, Forbidden }
+///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main_(mut send: impl FnMut() -> std::future::Ready<Result<&'static str, Error>>)
-/// # -> Result<(), Error> {
+/// # async fn main() {
 /// let policy = RetryBuilder::new()
 ///     .initial_delay(Duration::from_millis(200))
 ///     .max_retries(8)
-///     .should_retry(|err: &Error, _iteration| !matches!(err, Error::Forbidden));
+///     .should_retry(|err: &Error, _iteration| *err != Error::Forbidden);
 ///
-/// let greeting = policy.retry(|| send()).await?;
-/// assert_eq!(greeting, "hello");
-/// # Ok(())
+/// let mut answers = [Err(Error::Refused), Err(Error::Refused), Ok("hello")].into_iter();
+/// let answer = policy.retry(|| std::future::ready(answers.next().unwrap()));
+/// assert_eq!(answer.await, Ok("hello"));
 /// # }
-/// # main_(&mut send).unwrap();
 /// ```
 ///
 /// A policy fits into a `const`, and says what it does:

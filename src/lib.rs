@@ -1,7 +1,8 @@
-#![forbid(unsafe_code)]
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-//! Retry, backoff and sequential polling.
+#![doc(test(attr(deny(warnings))))]
+#![forbid(unsafe_code)]
 
 mod backoff;
 mod builder;
