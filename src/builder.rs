@@ -1,11 +1,16 @@
 //! The reusable policy and its knobs.
 
-use core::{fmt, ops::RangeInclusive, time::Duration};
+use core::{
+    fmt,
+    ops::{Deref, RangeInclusive},
+    time::Duration,
+};
 
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 use crate::{
     backoff::Backoff,
+    budget::RetryBudget,
     decision::Decision,
     event::Event,
     extras::{Always, Extras, Optional, Plain},
@@ -364,6 +369,37 @@ impl<T, P, X: Optional> RetryBuilder<T, P, X> {
     /// ```
     pub fn seed(self, seed: u64) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
         self.with_extras(|extras| extras.seed(seed))
+    }
+
+    /// Sets the budget that retries are paid from, shared with other policies: a
+    /// `&'static`, a reference, or an `Arc`.
+    ///
+    /// A retry that it refuses ends the sequence at once with the attempt's own
+    /// error. It never delays or refuses a first attempt.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::{ManualTimer, RetryBudget, RetryBuilder};
+    ///
+    /// static BUDGET: RetryBudget = RetryBudget::new(6);
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer).budget(&BUDGET);
+    /// let mut calls = 0;
+    /// for _ in 0..1000 {
+    ///     let _ = timer.run(policy.retry(|| {
+    ///         calls += 1;
+    ///         async { Err::<(), _>("down") }
+    ///     }));
+    /// }
+    /// assert_eq!(calls, 1000 + 6);
+    /// ```
+    pub fn budget<B>(self, budget: B) -> RetryBuilder<T, P, Extras<X::Observer, B>>
+    where
+        B: Deref<Target = RetryBudget>,
+    {
+        self.with_extras(|extras| extras.budget(budget))
     }
 
     /// Sets the observer, which is told of each retry and of the end.

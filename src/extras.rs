@@ -1,9 +1,10 @@
 //! What a policy may carry beyond its schedule, paid for only where it is named.
 
-use core::{fmt, time::Duration};
+use core::{fmt, ops::Deref, time::Duration};
 
 use crate::{
-    decision::Decision,
+    budget::RetryBudget,
+    decision::{Decision, GiveUp},
     entropy::{Entropy, fresh},
     event::Event,
     real::nanos,
@@ -19,10 +20,10 @@ pub struct Always;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
-/// The extras of a policy with a limit in time or on hints, a seed, a budget
-/// `B` or an observer `O`; `()` stands for none.
+/// The extras of a policy with a limit in time or on hints, a seed, an observer
+/// `O` or a budget `B`; [`Plain`] in their place stands for none.
 #[derive(Clone, Copy)]
-pub struct Extras<O = (), B = ()> {
+pub struct Extras<O = Plain, B = Plain> {
     limits: Limits,
     entropy: Entropy,
     observer: O,
@@ -51,6 +52,15 @@ impl<O, B> Extras<O, B> {
             entropy: self.entropy,
             observer,
             budget: self.budget,
+        }
+    }
+
+    pub(crate) fn budget<N>(self, budget: N) -> Extras<O, N> {
+        Extras {
+            limits: self.limits,
+            entropy: self.entropy,
+            observer: self.observer,
+            budget,
         }
     }
 }
@@ -82,13 +92,13 @@ where
     }
 }
 
-/// Is told of events: a closure, or `()` for nobody.
+/// Is told of events: a closure, or [`Plain`] for nobody.
 pub trait Observer<E> {
     const LISTENS: bool = true;
     fn tell(&mut self, event: Event<'_, E>);
 }
 
-impl<E> Observer<E> for () {
+impl<E> Observer<E> for Plain {
     const LISTENS: bool = false;
     fn tell(&mut self, _: Event<'_, E>) {}
 }
@@ -96,6 +106,32 @@ impl<E> Observer<E> for () {
 impl<E, F: FnMut(Event<'_, E>)> Observer<E> for F {
     fn tell(&mut self, event: Event<'_, E>) {
         self(event);
+    }
+}
+
+/// Pays for retries: a reference to a [`RetryBudget`], or [`Plain`] for nobody.
+pub trait Payer {
+    /// Whether a retry may be made.
+    fn pay(&self) -> bool;
+    /// A sequence succeeded after so many retries.
+    fn earn(&self, retries: u32);
+}
+
+impl Payer for Plain {
+    fn pay(&self) -> bool {
+        true
+    }
+
+    fn earn(&self, _: u32) {}
+}
+
+impl<B: Deref<Target = RetryBudget>> Payer for B {
+    fn pay(&self) -> bool {
+        self.withdraw()
+    }
+
+    fn earn(&self, retries: u32) {
+        self.deposit(retries > 0);
     }
 }
 
@@ -111,16 +147,16 @@ pub trait Optional: Sized {
 }
 
 impl Optional for Plain {
-    type Observer = ();
-    type Budget = ();
+    type Observer = Self;
+    type Budget = Self;
     type Begun<I: Copy> = ();
 
     fn into_extras(self) -> Extras {
         Extras {
             limits: Limits::DEFAULT,
             entropy: Entropy::FRESH,
-            observer: (),
-            budget: (),
+            observer: self,
+            budget: self,
         }
     }
 
@@ -150,6 +186,8 @@ pub trait InUse<E>: Optional {
     fn elapsed<T: Timer>(&self, timer: &T, begun: Self::Begun<T::Instant>) -> Duration;
     fn draw(&mut self) -> u64;
     fn tell(&mut self, event: Event<'_, E>);
+    fn pay(&self) -> bool;
+    fn earn(&self, retries: u32);
 }
 
 impl<E> InUse<E> for Plain {
@@ -166,9 +204,15 @@ impl<E> InUse<E> for Plain {
     }
 
     fn tell(&mut self, _: Event<'_, E>) {}
+
+    fn pay(&self) -> bool {
+        true
+    }
+
+    fn earn(&self, _: u32) {}
 }
 
-impl<E, O: Observer<E>, B> InUse<E> for Extras<O, B> {
+impl<E, O: Observer<E>, B: Payer> InUse<E> for Extras<O, B> {
     const LISTENS: bool = O::LISTENS;
 
     fn begin<T: Timer>(&self, timer: &T) -> Option<T::Instant> {
@@ -186,6 +230,14 @@ impl<E, O: Observer<E>, B> InUse<E> for Extras<O, B> {
 
     fn tell(&mut self, event: Event<'_, E>) {
         self.observer.tell(event);
+    }
+
+    fn pay(&self) -> bool {
+        self.budget.pay()
+    }
+
+    fn earn(&self, retries: u32) {
+        self.budget.earn(retries);
     }
 }
 
@@ -207,6 +259,11 @@ impl<T: Timer, X: Optional> Session<T, X> {
 
     pub(crate) fn failures(&self) -> u32 {
         self.sequence.failures()
+    }
+
+    /// Starts anew, with a sequence that has not failed yet.
+    pub(crate) fn restart(&mut self, fresh: Sequence) {
+        self.sequence = fresh;
     }
 
     /// To be called as an attempt begins; only the first one counts.
@@ -237,7 +294,14 @@ impl<T: Timer, X: Optional> Session<T, X> {
         let elapsed = self.extras.elapsed(timer, self.begun);
         let verdict = self
             .sequence
-            .decide(decision, limits, elapsed, || self.extras.draw());
+            .decide(decision, limits, elapsed, || self.extras.draw())
+            .and_then(|wait| {
+                if self.extras.pay() {
+                    Ok(wait)
+                } else {
+                    Err(GiveUp::Budget)
+                }
+            });
         self.extras.tell(match verdict {
             Ok(wait) => Event::Retrying {
                 error,
@@ -259,9 +323,10 @@ impl<T: Timer, X: Optional> Session<T, X> {
     where
         X: InUse<E>,
     {
+        let retries = self.sequence.failures();
+        self.extras.earn(retries);
         if X::LISTENS {
             let elapsed = self.extras.elapsed(timer, self.begun);
-            let retries = self.sequence.failures();
             self.extras.tell(Event::Succeeded { retries, elapsed });
         }
     }

@@ -4,7 +4,9 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
+mod attempts;
 mod backoff;
+mod budget;
 mod builder;
 mod decision;
 mod entropy;
@@ -24,7 +26,9 @@ pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
 pub use crate::timer::{ManualSleep, ManualTimer};
 pub use crate::{
+    attempts::{Attempts, Pause},
     backoff::{Backoff, Delays, InvalidFactor},
+    budget::RetryBudget,
     builder::RetryBuilder,
     decision::{Decision, GiveUp},
     event::Event,

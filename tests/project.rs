@@ -8,12 +8,12 @@ use std::{collections::BTreeSet, fs, path::Path};
 const FLOORS: [&[&str]; 4] = [
     // Pure: no clock, no I/O, no async.
     &[
-        "real", "jitter", "entropy", "backoff", "decision", "sequence",
+        "real", "jitter", "entropy", "backoff", "decision", "budget", "sequence",
     ],
     // The one seam for time.
     &["timer"],
     // One policy and its doors.
-    &["event", "extras", "builder", "retry"],
+    &["event", "extras", "builder", "retry", "attempts"],
     // Polling.
     &["poller"],
 ];

@@ -13,8 +13,8 @@ use std::{
 
 use afterbeat::{
     Always, Backoff, Delays, Event, Extras, InvalidFactor, InvalidJitter, Jitter, ManualTimer,
-    Plain, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBuilder,
-    TokioTimer,
+    Plain, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget,
+    RetryBuilder, TokioTimer,
 };
 use tokio::time::Sleep;
 
@@ -44,6 +44,10 @@ fn size_of_retry<const N: usize>() {
         .retry(op);
     let extras = size_of_val(&extras);
     assert!(extras <= bound + 40, "{N}: {extras} > {bound} + 40");
+
+    static BUDGET: RetryBudget = RetryBudget::new(1);
+    let budget = size_of_val(&RetryBuilder::new().budget(&BUDGET).retry(op));
+    assert!(budget <= bound + 48, "{N}: {budget} > {bound} + 48");
 }
 
 #[test]

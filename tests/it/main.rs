@@ -12,6 +12,7 @@
 )]
 
 mod any;
+mod budget;
 #[cfg(feature = "tokio")]
 mod contract;
 mod golden;

@@ -98,8 +98,18 @@ fn reference(case: &Case) -> Seen {
     unreachable!()
 }
 
-/// The same, through the public door.
-fn observed(case: &Case) -> Seen {
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Retry,
+    RetryWith,
+    Attempts,
+    Blocking,
+}
+
+const DOORS: [Door; 4] = [Door::Retry, Door::RetryWith, Door::Attempts, Door::Blocking];
+
+/// The same, through a public door.
+fn observed(case: &Case, door: Door) -> Seen {
     let timer = ManualTimer::new();
     let seen = RefCell::new(Seen::default());
     let policy = RetryBuilder::with_timer(&timer)
@@ -129,9 +139,7 @@ fn observed(case: &Case) -> Seen {
                     reason,
                     retries,
                     elapsed,
-                } => {
-                    seen.end = Some((Err(*error), Some(reason), retries, elapsed));
-                }
+                } => seen.end = Some((Err(*error), Some(reason), retries, elapsed)),
                 Event::Succeeded { retries, elapsed } => {
                     seen.end = Some((Ok(retries as usize), None, retries, elapsed));
                 }
@@ -139,19 +147,55 @@ fn observed(case: &Case) -> Seen {
             }
         });
     let alive = Rc::new(());
-    let result = timer.run(policy.retry(|| {
+    let call = || {
         assert_eq!(Rc::strong_count(&alive), 1, "two attempts are alive");
-        let guard = Rc::clone(&alive);
         let n = seen.borrow().calls.len();
         seen.borrow_mut().calls.push(timer.now());
-        let step = case.script[n % case.script.len()];
+        (n, case.script[n % case.script.len()], Rc::clone(&alive))
+    };
+    let attempt = || {
+        let (n, step, guard) = call();
         let timer = &timer;
         async move {
             let _guard = guard;
             timer.sleep(step.lasts).await;
             if step.ok { Ok(n) } else { Err(n) }
         }
-    }));
+    };
+    let result = match door {
+        Door::Retry => timer.run(policy.retry(attempt)),
+        Door::RetryWith => {
+            let mut lent = 0;
+            let attempt = async |lent: &mut usize| {
+                *lent += 1;
+                attempt().await
+            };
+            let result = timer.run(policy.retry_with(&mut lent, attempt));
+            assert_eq!(lent, seen.borrow().calls.len());
+            result
+        }
+        Door::Attempts => timer.run(async {
+            let mut attempts = policy.attempts();
+            loop {
+                match attempt().await {
+                    Ok(value) => {
+                        attempts.succeeded();
+                        break Ok(value);
+                    }
+                    Err(error) => {
+                        if let Err(error) = attempts.failed(error).await {
+                            break Err(error);
+                        }
+                    }
+                }
+            }
+        }),
+        Door::Blocking => policy.retry_blocking(|| {
+            let (n, step, _guard) = call();
+            timer.block(step.lasts);
+            if step.ok { Ok(n) } else { Err(n) }
+        }),
+    };
     assert_eq!(timer.sleeping(), 0);
     let seen = seen.into_inner();
     let (end, _, _, elapsed) = seen.end.expect("no end was told");
@@ -197,13 +241,15 @@ proptest! {
     /// R1 to R4, R7: calls, predicate calls, waits, events, limits, result.
     #[test]
     fn every_sequence_is_that_of_the_reference_loop(case in case()) {
-        prop_assert_eq!(observed(&case), reference(&case));
+        for door in DOORS {
+            prop_assert_eq!(observed(&case, door), reference(&case), "{:?}", door);
+        }
     }
 
     /// R9: spurious polls change nothing.
     #[test]
     fn spurious_polls_do_nothing(case in case(), polls in prop::collection::vec(0..4u32, 1..20)) {
-        let honest = observed(&case);
+        let honest = observed(&case, Door::Retry);
         let timer = ManualTimer::new();
         let calls = Cell::new(0);
         let policy = RetryBuilder::with_timer(&timer)
