@@ -8,6 +8,8 @@ mod attempts;
 mod backoff;
 mod budget;
 mod builder;
+#[cfg(feature = "clerk")]
+pub mod clerk;
 mod decision;
 mod entropy;
 mod event;

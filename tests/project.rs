@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 /// A module uses the modules before it in this list, nothing else. A new module
 /// takes its place here first.
-const FLOORS: [&[&str]; 4] = [
+const FLOORS: [&[&str]; 5] = [
     // Pure: no clock, no I/O, no async.
     &[
         "real", "jitter", "entropy", "backoff", "decision", "budget", "sequence",
@@ -16,6 +16,8 @@ const FLOORS: [&[&str]; 4] = [
     &["event", "extras", "builder", "retry", "attempts"],
     // Polling.
     &["poller"],
+    // The roof.
+    &["clerk"],
 ];
 
 /// The sources of a module, without comments.

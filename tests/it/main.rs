@@ -13,6 +13,8 @@
 
 mod any;
 mod budget;
+#[cfg(feature = "clerk")]
+mod clerk;
 #[cfg(feature = "tokio")]
 mod contract;
 mod golden;

@@ -1,0 +1,251 @@
+//! Where the API is, and how it is spoken to.
+
+use core::{fmt, str::FromStr};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+use serde_json::Value;
+
+use super::{
+    error::Cause,
+    token::{ClientToken, SessionToken},
+    transport::{Request, Response},
+};
+
+/// The version of the API that requests name.
+const VERSION: &str = "2026-05-12";
+
+/// Where an instance's Frontend API is: an origin and, behind a proxy, a path.
+///
+/// Parses from a URL, or from a publishable key, which holds the host.
+///
+/// # Errors
+///
+/// [`InvalidFrontendApi`] with the value and the rule it breaks.
+///
+/// # Examples
+///
+/// ```
+/// use afterbeat::clerk::FrontendApi;
+///
+/// let api: FrontendApi = "pk_test_Y2xlcmsuZXhhbXBsZS50ZXN0JA".parse().unwrap();
+/// assert_eq!(api.to_string(), "https://clerk.example.test");
+/// assert_eq!("http://127.0.0.1:8080/".parse::<FrontendApi>().unwrap().to_string(), "http://127.0.0.1:8080");
+///
+/// let error = "clerk.example.test".parse::<FrontendApi>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "`clerk.example.test` is neither an http(s) URL nor a publishable key",
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrontendApi {
+    base: String,
+}
+
+impl FromStr for FrontendApi {
+    type Err = InvalidFrontendApi;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFrontendApi> {
+        let invalid = |rule| InvalidFrontendApi {
+            value: text.to_owned(),
+            rule,
+        };
+        let key = ["pk_live_", "pk_test_"]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix));
+        let base = if let Some(key) = key {
+            let key = key.trim_end_matches('=');
+            let decoded = STANDARD_NO_PAD
+                .decode(key)
+                .or_else(|_| URL_SAFE_NO_PAD.decode(key))
+                .map_err(|_| invalid("has a key that is not base64"))?;
+            let host = String::from_utf8(decoded).ok();
+            let host = host.as_deref().and_then(|host| host.strip_suffix('$'));
+            let host = host.ok_or_else(|| invalid("has a key that does not end in `$`"))?;
+            if host.contains('/') {
+                return Err(invalid("has a key that holds more than a host"));
+            }
+            format!("https://{host}")
+        } else {
+            text.trim_end_matches('/').to_owned()
+        };
+        let (scheme, rest) = base
+            .split_once("://")
+            .filter(|(scheme, _)| matches!(*scheme, "https" | "http"))
+            .ok_or_else(|| invalid("is neither an http(s) URL nor a publishable key"))?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        if host.is_empty() {
+            return Err(invalid("has no host"));
+        }
+        if !rest.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['?', '#', '@', '\\']) {
+            return Err(invalid("holds more than an origin and a path"));
+        }
+        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+            return Err(invalid("has a port that is not one"));
+        }
+        if scheme == "http" && key.is_some() {
+            return Err(invalid("has a key for plain http"));
+        }
+        Ok(Self { base })
+    }
+}
+
+impl fmt::Display for FrontendApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.base)
+    }
+}
+
+/// The error of a text that does not say where the API is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{value}` {rule}")]
+pub struct InvalidFrontendApi {
+    value: String,
+    rule: &'static str,
+}
+
+impl FrontendApi {
+    fn request(&self, path: String, body: Option<String>, token: Option<ClientToken>) -> Request {
+        Request {
+            origin: self.base.clone(),
+            path,
+            query: format!("_is_native=1&__clerk_api_version={VERSION}"),
+            body,
+            client_token: token,
+        }
+    }
+
+    /// The request that mints a session token.
+    pub(super) fn mint(
+        &self,
+        session: &str,
+        template: Option<&str>,
+        organization: Option<&str>,
+        force: bool,
+        token: Option<ClientToken>,
+    ) -> Request {
+        let mut path = format!("/v1/client/sessions/{}/tokens", encoded(session));
+        let mut body = String::new();
+        match (template, organization) {
+            (Some(template), _) => path = format!("{path}/{}", encoded(template)),
+            (None, Some(id)) => body = format!("organization_id={}", encoded(id)),
+            (None, None) => {}
+        }
+        let mut request = self.request(path, Some(body), token);
+        if force {
+            request.query.push_str("&debug=skip_cache");
+        }
+        request
+    }
+
+    /// The request that asks which sessions the client has.
+    pub(super) fn client(&self, token: Option<ClientToken>) -> Request {
+        self.request("/v1/client".to_owned(), None, token)
+    }
+}
+
+/// Percent-encoded but for what needs no encoding anywhere in a URL.
+fn encoded(text: &str) -> String {
+    use fmt::Write;
+
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The session token of a response, or why there is none.
+pub(super) fn minted(response: &Response) -> Result<SessionToken, Cause> {
+    let body = accepted(response)?;
+    let jwt = body["jwt"].as_str().ok_or(Cause::Malformed {
+        status: response.status,
+        rule: "has no `jwt`",
+    })?;
+    SessionToken::parse(jwt).map_err(Cause::InvalidToken)
+}
+
+/// A client, as `GET /v1/client` tells of it.
+pub(super) struct Client {
+    sessions: Vec<Value>,
+    last_active: Option<String>,
+}
+
+/// A session of a client that may be used.
+pub(super) struct Session {
+    pub(super) id: String,
+    pub(super) organization: Option<String>,
+    pub(super) token: Option<SessionToken>,
+}
+
+impl Client {
+    pub(super) fn parse(response: &Response) -> Result<Self, Cause> {
+        let body = accepted(response)?;
+        let client = body.get("response").ok_or(Cause::Malformed {
+            status: response.status,
+            rule: "has no `response`",
+        })?;
+        Ok(Self {
+            sessions: client["sessions"].as_array().cloned().unwrap_or_default(),
+            last_active: client["last_active_session_id"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// The session of that id, or else the one last active, or else any; none if
+    /// it is not there or over.
+    pub(super) fn session(&self, id: Option<&str>) -> Option<Session> {
+        let wanted = id.or(self.last_active.as_deref());
+        let session = self.sessions.iter().find(|session| {
+            let id = session["id"].as_str();
+            let live = matches!(
+                session["status"].as_str(),
+                None | Some("active" | "pending")
+            );
+            live && id.is_some() && (wanted.is_none() || id == wanted)
+        })?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let jwt = session
+            .pointer("/last_active_token/jwt")
+            .and_then(Value::as_str);
+        Some(Session {
+            id: text(&session["id"])?,
+            organization: text(&session["last_active_organization_id"]),
+            token: jwt.and_then(|jwt| SessionToken::parse(jwt).ok()),
+        })
+    }
+}
+
+/// The JSON body of a success, or what failed: by status first, body second.
+fn accepted(response: &Response) -> Result<Value, Cause> {
+    let status = response.status;
+    let body = serde_json::from_slice::<Value>(&response.body).ok();
+    if (200..300).contains(&status) {
+        let rule = response.broken.unwrap_or("is not JSON");
+        return body.ok_or(Cause::Malformed { status, rule });
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let codes = body.as_ref().and_then(|body| body["errors"].as_array());
+    let codes = codes
+        .into_iter()
+        .flatten()
+        .filter_map(|error| text(&error["code"]));
+    let trace_id = body.as_ref().and_then(|body| text(&body["clerk_trace_id"]));
+    Err(Cause::Status {
+        status,
+        codes: codes.collect(),
+        retry_after: response.retry_after,
+        trace_id: trace_id.or_else(|| response.trace_id.clone()),
+    })
+}

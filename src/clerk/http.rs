@@ -1,0 +1,124 @@
+//! The real transport.
+
+use core::time::Duration;
+use reqwest::{
+    Client, Method,
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER},
+    redirect::Policy,
+};
+
+use super::transport::{Request, Response, Transport, TransportError};
+
+/// The longest reply that is read: 256 KiB, several times the largest client.
+const MAX_BODY: usize = 256 * 1024;
+
+/// Speaks HTTP to the API, with TLS by rustls.
+///
+/// Follows no redirect and keeps no cookies. A reply of more than 256 KiB, or one
+/// that is not complete after the time limit, is an error.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::clerk::HttpTransport;
+///
+/// let transport = HttpTransport::with_timeout(Duration::from_secs(5))?;
+/// # drop(transport);
+/// # Ok::<(), afterbeat::clerk::TransportError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: Client,
+}
+
+impl HttpTransport {
+    /// Returns a transport that gives each request 10 s, its reply included.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if TLS cannot be set up.
+    pub fn new() -> Result<Self, TransportError> {
+        Self::with_timeout(Duration::from_secs(10))
+    }
+
+    /// Returns a transport that gives each request `limit`, its reply included, by
+    /// the real clock.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError`] if TLS cannot be set up.
+    pub fn with_timeout(limit: Duration) -> Result<Self, TransportError> {
+        let client = Client::builder()
+            .timeout(limit)
+            .redirect(Policy::none())
+            .user_agent(concat!("afterbeat/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(TransportError::new)?;
+        Ok(Self { client })
+    }
+
+    async fn exchange(&self, request: Request) -> Result<Response, reqwest::Error> {
+        let method = match request.body() {
+            Some(_) => Method::POST,
+            None => Method::GET,
+        };
+        let mut sending = self.client.request(method, request.url());
+        if let Some(token) = request.authorization() {
+            sending = sending.header(AUTHORIZATION, token);
+        }
+        if let Some(body) = request.body() {
+            sending = sending
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(body.to_owned());
+        }
+        let mut reply = sending.send().await?;
+        let headers = reply.headers();
+        let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
+        let mut response = Response {
+            status: reply.status().as_u16(),
+            body: Vec::new(),
+            retry_after: retry_after(headers),
+            authorization: text(AUTHORIZATION),
+            trace_id: text(HeaderName::from_static("cf-ray")),
+            broken: None,
+        };
+        // Status and headers stand, whatever becomes of the body.
+        loop {
+            match reply.chunk().await {
+                Ok(Some(chunk)) => response.body.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) if error.is_timeout() => response.broken = Some("takes too long"),
+                Err(_) => response.broken = Some("is cut off"),
+            }
+            if response.body.len() > MAX_BODY {
+                response.broken = Some("is longer than 256 KiB");
+            }
+            if response.broken.is_some() {
+                response.body.clear();
+                break;
+            }
+        }
+        Ok(response)
+    }
+}
+
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let sent = self.exchange(request).await;
+        // The URL's query may hold a token.
+        sent.map_err(|error| TransportError::new(error.without_url()))
+    }
+}
+
+/// What `Retry-After` asks for: seconds, or a date that counts from the response's
+/// own `Date`. What is neither, or past, asks for nothing.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let value = text(RETRY_AFTER)?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| httpdate::parse_http_date(text).ok();
+    date(value)?.duration_since(date(text(DATE)?)?).ok()
+}

@@ -1,0 +1,180 @@
+//! What a refresher knows: one lock, never held across an await.
+
+use core::{future::Future, pin::Pin, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+};
+
+use futures::{
+    channel::mpsc::UnboundedSender,
+    future::{Shared, WeakShared},
+};
+
+use super::{
+    api::{FrontendApi, Session},
+    error::{SignedOut, TokenError},
+    refresher::{RefresherStatus, TokenRequest},
+    sequence::OutageVerdict,
+    token::{ClientToken, SessionToken},
+};
+use crate::{poller::PollerRemote, timer::Timer};
+
+/// A cached token is served while this much of its life is left: clerk-js's 10 s
+/// of leeway and 5 s until its next poll.
+const LEEWAY: u64 = 10 + 5;
+
+pub(super) type Task<R> = Pin<Box<dyn Future<Output = R> + Send>>;
+
+/// Work in flight that several wait for; its end is the same for all.
+pub(super) type Flight<R> = Shared<Task<Result<R, TokenError>>>;
+
+/// Which token: of which session, template and organization.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) session: String,
+    pub(super) template: Option<String>,
+    pub(super) organization: Option<String>,
+}
+
+/// A refresher but for its poller's owner.
+pub(super) struct Core<T: Timer, X> {
+    pub(super) api: FrontendApi,
+    pub(super) transport: X,
+    pub(super) timer: T,
+    pub(super) max_elapsed: Duration,
+    pub(super) verdict: OutageVerdict,
+    pub(super) last_token: Option<SessionToken>,
+    pub(super) poller: OnceLock<PollerRemote>,
+    /// Work that goes on when every caller has gone.
+    pub(super) work: UnboundedSender<Task<()>>,
+    pub(super) state: Mutex<State<T::Instant>>,
+}
+
+pub(super) struct State<I> {
+    pub(super) client_token: Option<ClientToken>,
+    /// The session that is asked for, and whether it is known to be there.
+    pub(super) session: Option<String>,
+    pub(super) known: bool,
+    pub(super) organization: Option<String>,
+    pub(super) status: RefresherStatus,
+    /// Tokens, with the instant at which each was asked for.
+    pub(super) tokens: HashMap<Key, (SessionToken, I)>,
+    /// No request before this long after that instant.
+    gate: Option<(I, Duration)>,
+    pub(super) mints: HashMap<Key, WeakShared<Task<Result<SessionToken, TokenError>>>>,
+    pub(super) loading: Option<WeakShared<Task<Result<(), TokenError>>>>,
+    pub(super) verification: Option<WeakShared<Task<Result<(), TokenError>>>>,
+}
+
+impl<I> State<I> {
+    pub(super) fn new(client_token: Option<ClientToken>, session: Option<String>) -> Self {
+        Self {
+            client_token,
+            session,
+            known: false,
+            organization: None,
+            status: RefresherStatus::Loading,
+            tokens: HashMap::new(),
+            gate: None,
+            mints: HashMap::new(),
+            loading: None,
+            verification: None,
+        }
+    }
+
+    /// The key of a request, once the session is known.
+    pub(super) fn key(&self, request: &TokenRequest) -> Option<Key> {
+        Some(Key {
+            session: self.session.clone().filter(|_| self.known)?,
+            template: request.template.clone(),
+            organization: request
+                .organization
+                .clone()
+                .or_else(|| self.organization.clone()),
+        })
+    }
+}
+
+impl<T: Timer, X> Core<T, X> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T::Instant>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A cached token with enough of its life left. Ages count in whole seconds,
+    /// as the token's own times do.
+    pub(super) fn cached(&self, state: &State<T::Instant>, key: &Key) -> Option<SessionToken> {
+        let (token, sent) = state.tokens.get(key)?;
+        let age = self.timer.elapsed(*sent);
+        let left = token
+            .claims()
+            .lifetime()
+            .as_secs()
+            .checked_sub(age.as_secs())?;
+        (left >= LEEWAY).then(|| token.aged(age))
+    }
+
+    /// Takes in a token, unless its session is no longer the one asked for, or a
+    /// fresher one is there. Returns the one to use.
+    pub(super) fn store(&self, key: Key, token: &SessionToken, sent: T::Instant) -> SessionToken {
+        let mut state = self.lock();
+        let token = token.aged(self.timer.elapsed(sent));
+        if state.session.as_ref() != Some(&key.session) {
+            return token;
+        }
+        state.status = RefresherStatus::Ready;
+        match state.tokens.get(&key) {
+            Some((kept, _)) if !token.is_fresher_than(kept) => {}
+            _ => drop(state.tokens.insert(key, (token.clone(), sent))),
+        }
+        token
+    }
+
+    /// Takes in a session that is known to be there.
+    pub(super) fn adopt(&self, session: Session, sent: Option<T::Instant>) {
+        let key = {
+            let mut state = self.lock();
+            state.session = Some(session.id.clone());
+            state.known = true;
+            state.organization.clone_from(&session.organization);
+            Key {
+                session: session.id,
+                template: None,
+                organization: session.organization,
+            }
+        };
+        if let Some((token, sent)) = session.token.zip(sent) {
+            self.store(key, &token, sent);
+        }
+    }
+
+    /// Takes in a confirmed sign-out: nothing is kept, nothing more is sent.
+    pub(super) fn sign_out(&self, reason: SignedOut) -> TokenError {
+        let mut state = self.lock();
+        state.status = RefresherStatus::SignedOut(reason.clone());
+        (state.session, state.known) = (None, false);
+        state.tokens.clear();
+        state.mints.clear();
+        drop(state);
+        self.poller().stop();
+        TokenError::SignedOut(reason)
+    }
+
+    pub(super) fn poller(&self) -> &PollerRemote {
+        self.poller.get().expect("a core is made with its poller")
+    }
+
+    /// How long requests are still gated.
+    pub(super) fn gated(&self) -> Option<Duration> {
+        let (since, wait) = self.lock().gate?;
+        wait.checked_sub(self.timer.elapsed(since))
+            .filter(|left| !left.is_zero())
+    }
+
+    /// Gates all requests for as long as the API has asked.
+    pub(super) fn gate(&self, wait: Duration) {
+        if self.gated() < Some(wait) {
+            self.lock().gate = Some((self.timer.now(), wait));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Tokens, and what they say of themselves.
+
+use core::{fmt, time::Duration};
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+/// The client token, which proves who the client is; a secret.
+///
+/// It is shown in no `Debug`, error or trace.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientToken(Arc<str>);
+
+impl ClientToken {
+    /// Returns the secret.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What an `Authorization` header of a response says of the token to use from
+    /// now on: nothing where it is blank.
+    pub(super) fn from_header(value: &str) -> Option<Self> {
+        let value = value.trim();
+        let token = match value.split_at_checked(6) {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => value,
+        };
+        (!token.is_empty()).then(|| Self::from(token))
+    }
+}
+
+impl<S: Into<Arc<str>>> From<S> for ClientToken {
+    fn from(token: S) -> Self {
+        Self(token.into())
+    }
+}
+
+impl fmt::Debug for ClientToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientToken(..)")
+    }
+}
+
+/// A session token: a JWT to send to your own servers; a secret.
+///
+/// It is shown in no `Debug`, error or trace.
+#[derive(Clone)]
+pub struct SessionToken {
+    jwt: Arc<str>,
+    claims: Arc<Claims>,
+    age: Duration,
+}
+
+impl SessionToken {
+    /// Reads a JWT and its claims. Its signature is not verified.
+    pub(super) fn parse(jwt: &str) -> Result<Self, InvalidToken> {
+        Ok(Self {
+            claims: Arc::new(Claims::parse(jwt).map_err(|rule| InvalidToken { rule })?),
+            jwt: jwt.into(),
+            age: Duration::ZERO,
+        })
+    }
+
+    /// The token at an age, by the monotonic clock since it was asked for.
+    pub(super) fn aged(&self, age: Duration) -> Self {
+        Self {
+            age,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the JWT, as it goes into an `Authorization` header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.jwt
+    }
+
+    /// Returns what the token claims; unverified, as [`Claims`] says.
+    #[must_use]
+    pub fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Returns how long the token was still valid when it was handed out.
+    ///
+    /// Its life is `exp − iat` from the moment it was asked for, by the monotonic
+    /// clock; no wall clock is read.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.claims.lifetime().saturating_sub(self.age)
+    }
+
+    /// Whether this token is to replace `other`, of the same session and
+    /// organization: by when the origin issued it, then by when it was issued.
+    pub(super) fn is_fresher_than(&self, other: &Self) -> bool {
+        let rank = |token: &Self| (token.claims.origin_issued_at, token.claims.issued_at);
+        rank(self) >= rank(other)
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionToken")
+            .field("claims", &self.claims)
+            .field("expires_in", &self.expires_in())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a session token claims. **Unverified**: the signature is not looked at.
+///
+/// Good for one's own display and bookkeeping. A server that trusts a token
+/// verifies it first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    session_id: String,
+    subject: String,
+    organization_id: Option<String>,
+    issued_at: u64,
+    expires_at: u64,
+    origin_issued_at: Option<u64>,
+}
+
+impl Claims {
+    fn parse(jwt: &str) -> Result<Self, &'static str> {
+        let mut parts = jwt.split('.');
+        let (Some(header), Some(payload), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err("is not three parts with dots between them");
+        };
+        let json = |part: &str| -> Option<Value> {
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok()?).ok()
+        };
+        let header = json(header).ok_or("has a header that is not base64url of JSON")?;
+        let payload = json(payload).ok_or("has a payload that is not base64url of JSON")?;
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        let organization = payload.get("org_id").or_else(|| payload.pointer("/o/id"));
+        let claims = Self {
+            session_id: text(&payload["sid"]).ok_or("has no `sid`")?,
+            subject: text(&payload["sub"]).ok_or("has no `sub`")?,
+            organization_id: organization.and_then(text).filter(|id| !id.is_empty()),
+            issued_at: payload["iat"].as_u64().ok_or("has no `iat`")?,
+            expires_at: payload["exp"].as_u64().ok_or("has no `exp`")?,
+            origin_issued_at: header["oiat"].as_u64(),
+        };
+        if claims.expires_at <= claims.issued_at {
+            return Err("expires before it was issued");
+        }
+        Ok(claims)
+    }
+
+    /// Returns the session's id, `sid`.
+    #[must_use]
+    pub fn session_id(&self) -> &str {
+        &self.session_id
+    }
+
+    /// Returns the user's id, `sub`.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
+
+    /// Returns the organization's id, `org_id` or `o.id`; none for the personal
+    /// account.
+    #[must_use]
+    pub fn organization_id(&self) -> Option<&str> {
+        self.organization_id.as_deref()
+    }
+
+    /// Returns how long the token lives in all, `exp − iat`.
+    #[must_use]
+    pub fn lifetime(&self) -> Duration {
+        Duration::from_secs(self.expires_at - self.issued_at)
+    }
+}
+
+/// The error of a text that is not a session token: which rule it breaks.
+///
+/// The text itself is not shown: it may be a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session token {rule}")]
+pub struct InvalidToken {
+    rule: &'static str,
+}

@@ -1,0 +1,201 @@
+//! A stand-in for the Frontend API, on the virtual clock.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use afterbeat::{
+    ManualTimer, Timer,
+    clerk::{Refresher, RefresherBuilder, Request, Response, Transport, TransportError},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::{Either, select};
+use serde_json::{Value, json};
+
+pub const SECOND: Duration = Duration::from_secs(1);
+
+pub fn seconds(seconds: f64) -> Duration {
+    Duration::from_nanos((seconds * 1e9).round() as u64)
+}
+
+/// The secrets in play: no output may hold one.
+pub const CLIENT_TOKEN: &str = "client-token-secret";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum On {
+    Tokens,
+    Client,
+}
+
+/// One request, as the API sees it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub at: Duration,
+    pub on: On,
+    pub method: &'static str,
+    pub url: String,
+    pub body: Option<String>,
+    pub authorization: Option<String>,
+}
+
+pub enum Answer {
+    /// 200 with what belongs there.
+    Fine,
+    /// An error with one code.
+    Fails(u16, &'static str),
+    /// Exactly this.
+    Exactly(Response),
+    /// No response at all.
+    Reject,
+    /// Nothing, ever.
+    Hang,
+}
+
+type Script = dyn Fn(&Call) -> Answer + Send + Sync;
+
+/// Clones are one API.
+#[derive(Clone)]
+pub struct Fapi {
+    pub timer: ManualTimer,
+    pub latency: Duration,
+    pub lifetime: u64,
+    script: Arc<Script>,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Fapi {
+    pub fn new(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
+        Self {
+            timer: ManualTimer::new(),
+            latency: Duration::ZERO,
+            lifetime: 60,
+            script: Arc::new(script),
+            calls: Arc::default(),
+        }
+    }
+
+    /// Healthy until `from`, then as `script` says of `/tokens`, for ever.
+    pub fn tokens_fail_from(
+        from: Duration,
+        script: impl Fn(&Call) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(move |call| match call.on {
+            On::Tokens if call.at >= from => script(call),
+            _ => Answer::Fine,
+        })
+    }
+
+    pub fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// When requests were sent to an endpoint.
+    pub fn instants(&self, on: On) -> Vec<Duration> {
+        let calls = self.calls();
+        calls
+            .iter()
+            .filter(|call| call.on == on)
+            .map(|call| call.at)
+            .collect()
+    }
+
+    pub fn builder(&self) -> RefresherBuilder<Self, ManualTimer> {
+        let api = "https://clerk.example.test".parse().unwrap();
+        RefresherBuilder::with_timer(self.timer.clone(), api, self.clone())
+            .client_token(CLIENT_TOKEN)
+    }
+
+    /// Drives a refresher while `scenario` goes on.
+    pub fn with<R>(
+        &self,
+        builder: RefresherBuilder<Self, ManualTimer>,
+        scenario: impl AsyncFnOnce(&Refresher) -> R,
+    ) -> R {
+        let (refresher, driver) = builder.driver();
+        self.timer.run(async {
+            match select(pin!(scenario(&refresher)), driver).await {
+                Either::Left((result, _)) => result,
+                Either::Right(_) => panic!("the driver ended before the scenario"),
+            }
+        })
+    }
+
+    /// The same, with the builder as it comes.
+    pub fn run<R>(&self, scenario: impl AsyncFnOnce(&Refresher) -> R) -> R {
+        self.with(self.builder(), scenario)
+    }
+
+    pub fn jwt(&self) -> String {
+        let issued = 1_700_000_000 + self.timer.now().as_secs();
+        jwt(&json!({
+            "sid": "sess_1",
+            "sub": "user_1",
+            "iat": issued,
+            "exp": issued + self.lifetime,
+        }))
+    }
+
+    fn body(&self, on: On) -> Value {
+        match on {
+            On::Tokens => json!({ "jwt": self.jwt() }),
+            On::Client => client(&json!([session(&json!({ "jwt": self.jwt() }))])),
+        }
+    }
+}
+
+pub fn client(sessions: &Value) -> Value {
+    json!({ "response": { "sessions": sessions, "last_active_session_id": "sess_1" } })
+}
+
+pub fn session(token: &Value) -> Value {
+    json!({ "id": "sess_1", "status": "active", "last_active_token": token })
+}
+
+pub fn jwt(claims: &Value) -> String {
+    let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!(
+        "{}.{}.c2lnbmF0dXJl",
+        part(&json!({ "alg": "RS256" })),
+        part(claims)
+    )
+}
+
+/// An answer with a JSON body.
+pub fn exactly(status: u16, body: &Value) -> Answer {
+    Answer::Exactly(Response::new(status, body.to_string()))
+}
+
+impl Transport for Fapi {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let on = if request.path() == "/v1/client" {
+            On::Client
+        } else {
+            On::Tokens
+        };
+        let call = Call {
+            at: self.timer.now(),
+            on,
+            method: request.method(),
+            url: request.url(),
+            body: request.body().map(str::to_owned),
+            authorization: request.authorization().map(str::to_owned),
+        };
+        self.calls.lock().unwrap().push(call.clone());
+        let answer = (self.script)(&call);
+        if !self.latency.is_zero() {
+            self.timer.sleep(self.latency).await;
+        }
+        match answer {
+            Answer::Fine => Ok(Response::new(200, self.body(on).to_string())),
+            Answer::Fails(status, code) => {
+                let body = json!({ "errors": [{ "code": code }], "clerk_trace_id": "trace_1" });
+                Ok(Response::new(status, body.to_string()))
+            }
+            Answer::Exactly(response) => Ok(response),
+            Answer::Reject => Err(TransportError::new("connection refused")),
+            Answer::Hang => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The refresher against a stand-in for the API, in virtual time: one test for
+//! each requirement, named by it, and the recordings of clerk-js.
+
+mod fapi;
+#[cfg(feature = "clerk-http")]
+mod http;
+mod requirements;
+mod traces;
