@@ -29,6 +29,8 @@ impl<const N: usize> Future for Op<N> {
     }
 }
 
+static BUDGET: RetryBudget = RetryBudget::new(1);
+
 fn size_of_retry<const N: usize>() {
     let op = || Op([0; N]);
     let bound = 48 + (size_of::<Op<N>>() + 8).max(size_of::<Sleep>());
@@ -45,7 +47,6 @@ fn size_of_retry<const N: usize>() {
     let extras = size_of_val(&extras);
     assert!(extras <= bound + 40, "{N}: {extras} > {bound} + 40");
 
-    static BUDGET: RetryBudget = RetryBudget::new(1);
     let budget = size_of_val(&RetryBuilder::new().budget(&BUDGET).retry(op));
     assert!(budget <= bound + 48, "{N}: {budget} > {bound} + 48");
 }
