@@ -20,6 +20,8 @@ mod real;
 mod retry;
 mod sequence;
 mod timer;
+#[cfg(feature = "tracing")]
+mod trace;
 
 #[cfg(feature = "std")]
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
@@ -27,6 +29,8 @@ pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, P
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
 pub use crate::timer::{ManualSleep, ManualTimer};
+#[cfg(feature = "tracing")]
+pub use crate::trace::trace;
 pub use crate::{
     attempts::{Attempts, Pause},
     backoff::{Backoff, Delays, InvalidFactor},

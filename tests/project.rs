@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 5] = [
     // The one seam for time.
     &["timer"],
     // One policy and its doors.
-    &["event", "extras", "builder", "retry", "attempts"],
+    &["event", "trace", "extras", "builder", "retry", "attempts"],
     // Polling.
     &["poller"],
     // The roof.

@@ -22,3 +22,5 @@ mod poller;
 mod retry;
 mod schedule;
 mod timer;
+#[cfg(feature = "tracing")]
+mod trace;
