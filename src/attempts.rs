@@ -317,7 +317,7 @@ impl<E, Sleep: Future<Output = ()>> Future for Pause<E, Sleep> {
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            PauseReplaced::Done => panic!("`Pause` was polled after it had returned"),
+            PauseReplaced::Done => panic!("`Pause` was polled after its end"),
         }
     }
 }

@@ -22,8 +22,8 @@ const COST: usize = 10;
 /// handful of retries for a process and a server: stored retries are all spent
 /// when an outage begins.
 ///
-/// Integer tokens, no clock, one compare-and-swap. Where pointers have 32 bits, it
-/// holds at most 429,496,729 retries.
+/// Integer tokens, no clock, one compare-and-swap: it is there on targets that have
+/// one. Where pointers have 32 bits, it holds at most 429,496,729 retries.
 ///
 /// # Examples
 ///

@@ -1,16 +1,15 @@
 //! The reusable policy and its knobs.
 
-use core::{
-    fmt,
-    ops::{Deref, RangeInclusive},
-    time::Duration,
-};
+#[cfg(target_has_atomic = "ptr")]
+use core::ops::Deref;
+use core::{fmt, ops::RangeInclusive, time::Duration};
 
+#[cfg(target_has_atomic = "ptr")]
+use crate::budget::RetryBudget;
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 use crate::{
     backoff::Backoff,
-    budget::RetryBudget,
     decision::Decision,
     event::Event,
     extras::{Always, Extras, Optional, Plain},
@@ -395,6 +394,7 @@ impl<T, P, X: Optional> RetryBuilder<T, P, X> {
     /// }
     /// assert_eq!(calls, 1000 + 6);
     /// ```
+    #[cfg(target_has_atomic = "ptr")]
     pub fn budget<B>(self, budget: B) -> RetryBuilder<T, P, Extras<X::Observer, B>>
     where
         B: Deref<Target = RetryBudget>,
@@ -434,7 +434,7 @@ impl<T, P, X: Optional> RetryBuilder<T, P, X> {
     }
 }
 
-/// Rows of the table before it is cut short.
+/// Rows that the table has at most, the one for all that are left out included.
 const ROWS: u32 = 12;
 
 /// Writes the whole schedule as a table, then the limits.
@@ -446,7 +446,7 @@ const ROWS: u32 = 12;
 ///
 /// let table = RetryBuilder::new().max_retries(2).to_string();
 /// assert_eq!(table, "\
-/// retry   wait                           since the first failure
+/// retry   wait                           sum of the waits
 ///     1   125ms to 250ms                 125ms to 250ms
 ///     2   250ms to 500ms                 375ms to 750ms
 /// at most 2 retries
@@ -454,24 +454,26 @@ const ROWS: u32 = 12;
 /// ```
 impl<T, P, X: Optional> fmt::Display for RetryBuilder<T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.max_retries > 0 {
-            writeln!(f, "retry   {:<31}since the first failure", "wait")?;
-        }
-        for retry in 1..=self.max_retries.min(ROWS) {
+        let row = |f: &mut fmt::Formatter<'_>, retry| {
             let (wait, sum) = (self.backoff.bounds(retry), self.backoff.total(retry));
-            writeln!(f, "{retry:>5}   {}{}", Span(wait, 31), Span(sum, 0))?;
+            writeln!(f, "{retry:>5}   {}{}", Span(wait, 31), Span(sum, 0))
+        };
+        let last = self.max_retries;
+        if last > 0 {
+            writeln!(f, "retry   {:<31}sum of the waits", "wait")?;
         }
-        match self.max_retries {
-            0..=ROWS => {}
-            u32::MAX => writeln!(f, "  ...   {}", Span(self.backoff.bounds(u32::MAX), 0))?,
-            last => {
-                let (wait, sum) = (self.backoff.bounds(last), self.total());
-                writeln!(f, "  ...\n{last:>5}   {}{}", Span(wait, 31), Span(sum, 0))?;
-            }
+        let shown = if last <= ROWS { last } else { ROWS - 1 };
+        (1..=shown).try_for_each(|retry| row(f, retry))?;
+        if last == u32::MAX {
+            writeln!(f, "  ...   {}", Span(self.backoff.bounds(last), 0))?;
+        } else if last > shown {
+            writeln!(f, "  ...")?;
+            row(f, last)?;
         }
-        match self.max_retries {
+        match last {
             u32::MAX => writeln!(f, "no limit on retries")?,
-            retries => writeln!(f, "at most {retries} retries")?,
+            1 => writeln!(f, "at most 1 retry")?,
+            _ => writeln!(f, "at most {last} retries")?,
         }
         let limits = self.extras.limits();
         if limits.max_elapsed < u64::MAX {

@@ -1,9 +1,12 @@
 //! What a policy may carry beyond its schedule, paid for only where it is named.
 
-use core::{fmt, ops::Deref, time::Duration};
+#[cfg(target_has_atomic = "ptr")]
+use core::ops::Deref;
+use core::{fmt, time::Duration};
 
+#[cfg(target_has_atomic = "ptr")]
+use crate::budget::RetryBudget;
 use crate::{
-    budget::RetryBudget,
     decision::{Decision, GiveUp},
     entropy::{Entropy, fresh},
     event::Event,
@@ -55,6 +58,7 @@ impl<O, B> Extras<O, B> {
         }
     }
 
+    #[cfg(target_has_atomic = "ptr")]
     pub(crate) fn budget<N>(self, budget: N) -> Extras<O, N> {
         Extras {
             limits: self.limits,
@@ -109,7 +113,7 @@ impl<E, F: FnMut(Event<'_, E>)> Observer<E> for F {
     }
 }
 
-/// Pays for retries: a reference to a [`RetryBudget`], or [`Plain`] for nobody.
+/// Pays for retries: a reference to a retry budget, or [`Plain`] for nobody.
 pub trait Payer {
     /// Whether a retry may be made.
     fn pay(&self) -> bool;
@@ -125,6 +129,7 @@ impl Payer for Plain {
     fn earn(&self, _: u32) {}
 }
 
+#[cfg(target_has_atomic = "ptr")]
 impl<B: Deref<Target = RetryBudget>> Payer for B {
     fn pay(&self) -> bool {
         self.withdraw()

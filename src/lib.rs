@@ -6,6 +6,7 @@
 
 mod attempts;
 mod backoff;
+#[cfg(target_has_atomic = "ptr")]
 mod budget;
 mod builder;
 #[cfg(feature = "clerk")]
@@ -22,7 +23,10 @@ mod sequence;
 mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
+mod unwind;
 
+#[cfg(target_has_atomic = "ptr")]
+pub use crate::budget::RetryBudget;
 #[cfg(feature = "std")]
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "tokio")]
@@ -34,7 +38,6 @@ pub use crate::trace::trace;
 pub use crate::{
     attempts::{Attempts, Pause},
     backoff::{Backoff, Delays, InvalidFactor},
-    budget::RetryBudget,
     builder::RetryBuilder,
     decision::{Decision, GiveUp},
     event::Event,

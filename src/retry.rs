@@ -15,6 +15,7 @@ use crate::{
     builder::RetryBuilder,
     extras::{Always, InUse, Optional, Plain, Predicate, Session},
     timer::Timer,
+    unwind::guarded,
 };
 
 impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
@@ -30,7 +31,7 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
     ///
     /// # Panics
     ///
-    /// If polled after it has returned. Panics in `op`, the attempt, the
+    /// If polled after it has returned or panicked. Panics in `op`, the attempt, the
     /// predicate or the observer pass through, and `op` is not called again.
     ///
     /// # Cancel safety
@@ -77,17 +78,19 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
 
 /// The future of [`RetryBuilder::retry`]; see there.
 ///
-/// For the default policy its size is at most 48 bytes and the larger of the
-/// sleep and, with 8 bytes more, the operation's future. It allocates nothing.
+/// For the default policy its size is at most 48 bytes, what `op` captures, and the
+/// larger of the sleep and, with 8 bytes more, the operation's future. It allocates
+/// nothing.
 #[pin_project]
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Retry<F, Fut, T: Timer, P = Always, X: Optional = Plain> {
+    // First, so that it is dropped before what it may borrow from.
+    #[pin]
+    state: State<Fut, T::Sleep>,
     op: F,
     predicate: P,
     timer: T,
     session: Session<T, X>,
-    #[pin]
-    state: State<Fut, T::Sleep>,
 }
 
 #[pin_project(project = StateProjection)]
@@ -113,42 +116,47 @@ where
     type Output = Result<V, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            match this.state.as_mut().project() {
-                StateProjection::Ready => {
-                    this.state.set(State::Done);
-                    this.session.begin(this.timer);
-                    this.state.set(State::Attempt((this.op)()));
-                }
-                StateProjection::Attempt(attempt) => {
-                    let result = ready!(attempt.poll(context));
-                    // The attempt is dropped before anyone looks at its result.
-                    this.state.set(State::Done);
-                    let error = match result {
-                        Ok(value) => {
-                            this.session.succeeded(this.timer);
-                            return Poll::Ready(Ok(value));
+        let this = self.project();
+        guarded(
+            this.state,
+            || State::Done,
+            |mut state| {
+                loop {
+                    match state.as_mut().project() {
+                        StateProjection::Ready => {
+                            this.session.begin(this.timer);
+                            state.set(State::Attempt((this.op)()));
                         }
-                        Err(error) => error,
-                    };
-                    match this.session.failed(this.timer, this.predicate, &error) {
-                        None => return Poll::Ready(Err(error)),
-                        Some(Duration::ZERO) => {
-                            this.state.set(State::Ready);
-                            context.waker().wake_by_ref();
-                            return Poll::Pending;
+                        StateProjection::Attempt(attempt) => {
+                            let result = ready!(attempt.poll(context));
+                            // The attempt is dropped before anyone looks at its result.
+                            state.set(State::Done);
+                            let error = match result {
+                                Ok(value) => {
+                                    this.session.succeeded(this.timer);
+                                    return Poll::Ready(Ok(value));
+                                }
+                                Err(error) => error,
+                            };
+                            match this.session.failed(this.timer, this.predicate, &error) {
+                                None => return Poll::Ready(Err(error)),
+                                Some(Duration::ZERO) => {
+                                    state.set(State::Ready);
+                                    context.waker().wake_by_ref();
+                                    return Poll::Pending;
+                                }
+                                Some(wait) => state.set(State::Wait(this.timer.sleep(wait))),
+                            }
                         }
-                        Some(wait) => this.state.set(State::Wait(this.timer.sleep(wait))),
+                        StateProjection::Wait(sleep) => {
+                            ready!(sleep.poll(context));
+                            state.set(State::Ready);
+                        }
+                        StateProjection::Done => panic!("`Retry` was polled after its end"),
                     }
                 }
-                StateProjection::Wait(sleep) => {
-                    ready!(sleep.poll(context));
-                    this.state.set(State::Ready);
-                }
-                StateProjection::Done => panic!("`Retry` was polled after it had returned"),
-            }
-        }
+            },
+        )
     }
 }
 

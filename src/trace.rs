@@ -22,6 +22,10 @@ use crate::event::Event;
 /// let result = timer.run(policy.retry(|| async { Err::<(), _>("refused") }));
 /// assert_eq!(result, Err("refused"));
 /// ```
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an observer is given its events"
+)]
 pub fn trace<E: Display>(event: Event<'_, E>) {
     match event {
         Event::Retrying {

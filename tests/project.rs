@@ -13,7 +13,9 @@ const FLOORS: [&[&str]; 5] = [
     // The one seam for time.
     &["timer"],
     // One policy and its doors.
-    &["event", "trace", "extras", "builder", "retry", "attempts"],
+    &[
+        "unwind", "event", "trace", "extras", "builder", "retry", "attempts",
+    ],
     // Polling.
     &["poller"],
     // The roof.

@@ -10,14 +10,14 @@ use core::{
 use pin_project::pin_project;
 
 use super::pace::FOREVER;
-use crate::timer::Timer;
+use crate::{timer::Timer, unwind::guarded};
 
 /// An operation, and either its run or the wait for the next one.
 #[pin_project]
 pub(super) struct Cycle<F, Fut, Sleep> {
-    op: F,
     #[pin]
     state: State<Fut, Sleep>,
+    op: F,
 }
 
 #[pin_project(project = StateProjection)]
@@ -45,7 +45,7 @@ impl<F, Fut, Sleep> Cycle<F, Fut, Sleep> {
         matches!(self.state, State::Run(_))
     }
 
-    /// Drops the run or the wait.
+    /// Drops the wait.
     #[cfg(feature = "std")]
     pub(super) fn halt(self: Pin<&mut Self>) {
         self.project().state.set(State::Idle);
@@ -91,14 +91,19 @@ where
         this.state.set(State::Run((this.op)()));
     }
 
-    /// Polls the run. It is dropped before its outcome is returned; until a wait
-    /// is armed, the next run is due.
+    /// Polls the run. It is dropped before its outcome is returned or its panic
+    /// passes; until a wait is armed, the next run is due.
     pub(super) fn poll_run(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<V, E>> {
         let mut state = self.project().state;
-        let StateProjection::Run(run) = state.as_mut().project() else {
-            return Poll::Pending;
-        };
-        let outcome = ready!(run.poll(context));
+        let outcome = guarded(
+            state.as_mut(),
+            || State::Due,
+            |state| match state.project() {
+                StateProjection::Run(run) => run.poll(context),
+                _ => Poll::Pending,
+            },
+        );
+        let outcome = ready!(outcome);
         state.set(State::Due);
         Poll::Ready(outcome)
     }

@@ -525,10 +525,14 @@ fn after_a_panic_nothing_is_called_again() {
         let mut retry = pin!(policy.retry(|| {
             calls.set(calls.get() + 1);
             fails("call");
-            async {
-                fails("attempt");
-                Err::<(), ()>(())
-            }
+            let mut polled = false;
+            poll_fn(move |_| {
+                // Would fail, and be retried, if it were polled again.
+                if !std::mem::replace(&mut polled, true) {
+                    fails("attempt");
+                }
+                Poll::Ready(Err::<(), ()>(()))
+            })
         }));
         let mut context = Context::from_waker(Waker::noop());
         let mut poll = || {
@@ -537,6 +541,7 @@ fn after_a_panic_nothing_is_called_again() {
         };
         assert!(poll(), "{panics_in}");
         assert!(poll(), "{panics_in}: the next poll panics too");
+        assert!(retry.is_terminated(), "{panics_in}");
         assert_eq!((calls.get(), timer.sleeping()), (1, 0), "{panics_in}");
     }
 }
@@ -551,7 +556,7 @@ fn a_poll_after_the_end_panics_with_our_message_and_fused_future_says_so() {
     let again = catch_unwind(AssertUnwindSafe(|| timer.run(retry)));
     assert_eq!(
         again.unwrap_err().downcast_ref(),
-        Some(&"`Retry` was polled after it had returned")
+        Some(&"`Retry` was polled after its end")
     );
 }
 
@@ -642,7 +647,7 @@ fn the_table_of_a_policy_can_be_read() {
     assert_eq!(
         policy.to_string(),
         "\
-retry   wait                           since the first failure
+retry   wait                           sum of the waits
     1   3s                             3s
     2   4.65s                          7.65s
     3   7.2075s                        14.8575s
@@ -671,4 +676,134 @@ no hint above 60s is followed
             Backoff::new()
         )
     );
+}
+
+/// R7, R9: one poll for each wake, none of its own making; the next attempt begins
+/// in the poll in which its wait has ended.
+#[test]
+fn a_wait_costs_two_polls() {
+    let timer = ManualTimer::new();
+    let (polls, calls) = (Cell::new(0), RefCell::new(Vec::new()));
+    let policy = RetryBuilder::with_timer(&timer).max_retries(9);
+    let mut retry = pin!(policy.retry(|| {
+        calls.borrow_mut().push(polls.get());
+        ready(Err::<(), ()>(()))
+    }));
+    let result = timer.run(poll_fn(|context| {
+        polls.set(polls.get() + 1);
+        retry.as_mut().poll(context)
+    }));
+    assert_eq!(result, Err(()));
+    assert_eq!(calls.into_inner(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(polls.get(), 10);
+}
+
+/// The time of an operation that is not async counts like any other.
+#[test]
+fn the_clock_starts_before_the_first_call() {
+    let timer = ManualTimer::new();
+    let mut calls = 0;
+    let policy = RetryBuilder::with_timer(&timer)
+        .backoff(Backoff::constant(Duration::from_secs(1)))
+        .max_elapsed(Duration::from_secs(5));
+    let result = timer.run(policy.retry(|| {
+        calls += 1;
+        timer.block(Duration::from_secs(2));
+        ready(Err::<(), ()>(()))
+    }));
+    assert_eq!((result, calls), (Err(()), 2));
+}
+
+#[test]
+fn a_seed_alone_reads_no_clock() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let policy = RetryBuilder::with_timer(&timer).seed(7);
+    assert_eq!(
+        draws(|| assert!(manual.run(policy.retry(|| ready(Err::<(), _>(7)))).is_err())),
+        0
+    );
+    assert_eq!(timer.counts(), (0, 4));
+}
+
+#[test]
+fn hints_of_up_to_an_hour_are_followed() {
+    let hour = Duration::from_secs(3600);
+    for (hint, waits) in [(hour, 1), (hour + Duration::from_nanos(1), 0)] {
+        let timer = ManualTimer::new();
+        let policy = RetryBuilder::with_timer(&timer)
+            .max_retries(1)
+            .should_retry(|(): &(), _| Decision::RetryAfter(hint));
+        let _ = timer.run(policy.retry(|| ready(Err::<(), ()>(()))));
+        assert_eq!(timer.now() >= hour, waits == 1);
+    }
+}
+
+/// What an attempt may borrow from is dropped after it.
+#[test]
+fn the_attempt_is_dropped_before_the_operation() {
+    struct Loud<'a>(&'a RefCell<Vec<&'static str>>, &'static str);
+    impl Drop for Loud<'_> {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push(self.1);
+        }
+    }
+    let log = RefCell::new(Vec::new());
+    {
+        let held = Loud(&log, "operation");
+        let mut retry = pin!(RetryBuilder::with_timer(ManualTimer::new()).retry(move || {
+            let attempt = Loud(held.0, "attempt");
+            async move {
+                let _attempt = attempt;
+                std::future::pending::<Result<(), ()>>().await
+            }
+        }));
+        assert!(
+            retry
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+    }
+    assert_eq!(log.into_inner(), ["attempt", "operation"]);
+}
+
+#[test]
+fn the_table_leaves_out_only_what_there_is() {
+    let rows = |retries| {
+        let policy = RetryBuilder::with_timer(ManualTimer::new()).max_retries(retries);
+        policy.to_string().lines().count()
+    };
+    // The heading, the rows, the limit.
+    assert_eq!([0, 1, 12, 13, 14].map(rows), [1, 3, 14, 15, 15]);
+    let one = RetryBuilder::with_timer(ManualTimer::new())
+        .initial_delay(Duration::from_micros(5))
+        .max_retries(1);
+    assert_eq!(
+        one.to_string(),
+        "\
+retry   wait                           sum of the waits
+    1   5µs to 10µs                    5µs to 10µs
+at most 1 retry
+"
+    );
+}
+
+#[test]
+fn reasons_are_sentences() {
+    for (reason, said) in [
+        (GiveUp::Decision, "the error is not to be retried"),
+        (GiveUp::MaxRetries, "the limit on retries was reached"),
+        (
+            GiveUp::MaxRetryAfter,
+            "the server asked for a longer wait than is allowed",
+        ),
+        (
+            GiveUp::MaxElapsed,
+            "the next wait would have ended after the limit in time",
+        ),
+        (GiveUp::Budget, "the retry budget had nothing left"),
+    ] {
+        assert_eq!(reason.to_string(), said);
+    }
 }
