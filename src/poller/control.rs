@@ -76,7 +76,7 @@ pub struct PollerStatus {
     pub runs: u64,
     /// How many of the last runs in a row have failed; zero after a success.
     pub failures: u32,
-    /// The time until the next run, where one is waited for.
+    /// The time until the next run, once the driver has begun to wait for it.
     pub next_run: Option<Duration>,
 }
 
@@ -88,7 +88,9 @@ pub struct PollerStatus {
 /// returned no run begins, and a run in flight ends at its next await.
 ///
 /// Orders take effect in the order they are given, from any thread, also from
-/// inside a run.
+/// inside a run. A run is in flight from the moment the driver takes it up, which
+/// [`status`](Self::status) tells; on another thread its first line may still be
+/// about to run.
 ///
 /// # Examples
 ///
@@ -154,11 +156,14 @@ impl PollerHandle {
 
     /// Ends the poller and waits until it is over.
     ///
-    /// No run begins after the call; the run in flight is let finish.
+    /// No run begins after the call; the run in flight is let finish. When it
+    /// returns, the operation and all that it captured have been dropped. A driver
+    /// that nobody polls or drops is never over.
     ///
     /// # Errors
     ///
-    /// What a run's panic carried, if one ended the poller.
+    /// What a panic carried, if one ended the poller: of a run, of the operation, of
+    /// the function for the interval, or of a destructor.
     ///
     /// # Cancel safety
     ///
@@ -239,8 +244,8 @@ impl PollerRemote {
     }
 
     /// Starts a stopped poller: its first run comes as configured, at once or
-    /// after one interval, and where an old run is still in flight, when that
-    /// has ended.
+    /// after one wait, and where an old run is still in flight, when that has
+    /// ended.
     ///
     /// Does nothing while the poller is running or waiting.
     pub fn start(&self) {
@@ -314,7 +319,8 @@ struct State<I> {
     /// Whether the driver has ended: nothing of a run is left.
     over: bool,
     driver: Option<Waker>,
-    watchers: Vec<Waker>,
+    /// Who waits for the end: the one shutdown.
+    watcher: Option<Waker>,
 }
 
 enum Phase<I> {
@@ -365,7 +371,11 @@ pub(super) enum Step<I> {
 
 impl<T: Timer> Shared<T> {
     pub(super) fn new(timer: T, interval: u64, immediate: bool) -> Self {
-        let phase = Self::first(&timer, immediate);
+        let phase = if immediate {
+            Phase::Due
+        } else {
+            Phase::Unarmed { since: timer.now() }
+        };
         Self {
             timer,
             immediate,
@@ -376,27 +386,25 @@ impl<T: Timer> Shared<T> {
                 failures: 0,
                 over: false,
                 driver: None,
-                watchers: Vec::new(),
+                watcher: None,
             }),
-        }
-    }
-
-    /// The first run, as configured.
-    fn first(timer: &T, immediate: bool) -> Phase<T::Instant> {
-        if immediate {
-            Phase::Due
-        } else {
-            Phase::Unarmed { since: timer.now() }
         }
     }
 
     /// The driver's next step. From now on orders wake `waker`.
     pub(super) fn next(&self, waker: &Waker) -> Step<T::Instant> {
         let mut state = self.lock();
-        let former = match &state.driver {
-            Some(driver) if driver.will_wake(waker) => None,
-            _ => state.driver.replace(waker.clone()),
-        };
+        let mut former = None;
+        if !state
+            .driver
+            .as_ref()
+            .is_some_and(|driver| driver.will_wake(waker))
+        {
+            drop(state);
+            let waker = waker.clone();
+            state = self.lock();
+            former = state.driver.replace(waker);
+        }
         let step = match state.phase {
             Phase::Stopped => Step::Halt,
             Phase::Unarmed { since } => {
@@ -438,7 +446,6 @@ impl<T: Timer> Shared<T> {
     /// A run has ended with an outcome. Returns whether another is due at once.
     pub(super) fn ran(&self, failures: u32, interval: Option<u64>) -> bool {
         let since = self.timer.now();
-        let first = Self::first(&self.timer, self.immediate);
         let mut state = self.lock();
         state.runs += 1;
         state.failures = failures;
@@ -448,7 +455,8 @@ impl<T: Timer> Shared<T> {
                 Then::Wait => Phase::Unarmed { since },
                 Then::RunAgain => Phase::Due,
                 Then::Stop => Phase::Stopped,
-                Then::Start => first,
+                Then::Start if self.immediate => Phase::Due,
+                Then::Start => Phase::Unarmed { since },
                 Then::End => Phase::Ended,
             };
         }
@@ -464,9 +472,12 @@ impl<T: Timer> Shared<T> {
             None => state.phase = Phase::Ended,
         }
         state.over = true;
-        let watchers = core::mem::take(&mut state.watchers);
+        let (driver, watcher) = (state.driver.take(), state.watcher.take());
         drop(state);
-        watchers.into_iter().for_each(Waker::wake);
+        drop(driver);
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
     }
 
     /// Each change of the state is one assignment: a panic cannot tear it.
@@ -480,14 +491,15 @@ where
     T: Timer<Instant: Send> + Send + Sync,
 {
     fn order(&self, order: Order) {
-        let first = Self::first(&self.timer, self.immediate);
+        let since = self.timer.now();
         let mut state = self.lock();
         if let Order::SetInterval(interval) = order {
             state.interval = interval;
         }
         let next = match (order, &state.phase) {
             (_, Phase::Ended | Phase::Panicked(_)) => return,
-            (Order::Start, Phase::Stopped) => first,
+            (Order::Start, Phase::Stopped) if self.immediate => Phase::Due,
+            (Order::Start, Phase::Stopped) => Phase::Unarmed { since },
             (Order::Start, Phase::Running(Then::Stop)) => Phase::Running(Then::Start),
             (Order::Start, _) => return,
             (Order::Stop, Phase::Running(Then::End)) => return,
@@ -545,9 +557,9 @@ where
         let waker = context.waker().clone();
         let mut state = self.lock();
         if !state.over {
-            if !state.watchers.iter().any(|known| known.will_wake(&waker)) {
-                state.watchers.push(waker);
-            }
+            let former = state.watcher.replace(waker);
+            drop(state);
+            drop(former);
             return Poll::Pending;
         }
         Poll::Ready(match &mut state.phase {

@@ -13,7 +13,7 @@ use pin_project::{pin_project, pinned_drop};
 
 use super::{
     Cycle, Fixed, IntervalBy, Pace, PollerBuilder,
-    control::{PollerHandle, PollerRemote, Shared, Step},
+    control::{Payload, PollerHandle, PollerRemote, Shared, Step},
     pace::FOREVER,
 };
 use crate::{real::nanos, timer::Timer};
@@ -74,10 +74,12 @@ where
         let remote = PollerRemote::new(Arc::clone(&shared) as _);
         let handle = PollerHandle::new(remote.clone());
         let driver = PollerDriver {
-            cycle: Cycle::new(make(remote)),
+            work: Some(Work {
+                cycle: Cycle::new(make(remote)),
+                interval_by: self.interval_by,
+                pace,
+            }),
             shared,
-            interval_by: self.interval_by,
-            pace,
         };
         (handle, driver)
     }
@@ -150,11 +152,18 @@ where
 #[pin_project(PinnedDrop)]
 #[must_use = "a future does nothing unless it is polled"]
 pub struct PollerDriver<F, Fut, T: Timer, G = Fixed> {
+    /// None once the poller is over.
+    #[pin]
+    work: Option<Work<F, Fut, T::Sleep, G>>,
     shared: Arc<Shared<T>>,
+}
+
+#[pin_project]
+struct Work<F, Fut, Sleep, G> {
+    #[pin]
+    cycle: Cycle<F, Fut, Sleep>,
     interval_by: G,
     pace: Pace,
-    #[pin]
-    cycle: Cycle<F, Fut, T::Sleep>,
 }
 
 impl<F, Fut, T, G, V, E> PollerDriver<F, Fut, T, G>
@@ -164,45 +173,56 @@ where
     T: Timer,
     G: IntervalBy<V, E>,
 {
+    /// Is ready once the poller is to end.
     fn drive(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let this = self.project();
+        let Some(work) = this.work.as_pin_mut() else {
+            return Poll::Ready(());
+        };
+        let mut work = work.project();
         loop {
             match this.shared.next(context.waker()) {
                 Step::Halt => {
-                    this.cycle.halt();
+                    work.cycle.halt();
                     return Poll::Pending;
                 }
                 Step::Arm { since, interval } => {
-                    let length = this.pace.wait(interval);
+                    let length = work.pace.wait(interval);
                     let left = match length {
                         FOREVER => FOREVER,
                         _ => length.saturating_sub(nanos(this.shared.timer.elapsed(since))),
                     };
-                    this.cycle.as_mut().arm(&this.shared.timer, left);
+                    work.cycle.as_mut().arm(&this.shared.timer, left);
                     this.shared.armed(length);
                 }
                 Step::Wait => {
-                    ready!(this.cycle.as_mut().poll_wait(context));
+                    ready!(work.cycle.as_mut().poll_wait(context));
                     this.shared.waited();
                 }
-                Step::Begin => this.cycle.as_mut().begin(),
+                Step::Begin => work.cycle.as_mut().begin(),
                 Step::Run => {
-                    let outcome = ready!(this.cycle.as_mut().poll_run(context));
-                    this.pace.ended(outcome.is_ok());
-                    let interval = this.interval_by.interval(&outcome);
-                    if this.shared.ran(this.pace.failures(), interval) {
+                    let outcome = ready!(work.cycle.as_mut().poll_run(context));
+                    work.pace.ended(outcome.is_ok());
+                    let interval = work.interval_by.interval(&outcome);
+                    if this.shared.ran(work.pace.failures(), interval) {
                         // Runs that trigger themselves must not starve the executor.
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
                 }
-                Step::End => {
-                    this.cycle.halt();
-                    this.shared.end(None);
-                    return Poll::Ready(());
-                }
+                Step::End => return Poll::Ready(()),
             }
         }
+    }
+}
+
+impl<F, Fut, T: Timer, G> PollerDriver<F, Fut, T, G> {
+    /// Drops all that is left, then says that the poller is over. The first panic
+    /// is the one that is told.
+    fn close(self: Pin<&mut Self>, panic: Option<Payload>) {
+        let mut this = self.project();
+        let dropped = catch_unwind(AssertUnwindSafe(|| this.work.set(None)));
+        this.shared.end(panic.or(dropped.err()));
     }
 }
 
@@ -217,30 +237,28 @@ where
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         // What a panic leaves behind is dropped, never polled again.
-        let driven = AssertUnwindSafe(|| self.as_mut().drive(context));
-        catch_unwind(driven).unwrap_or_else(|payload| {
-            let this = self.as_mut().project();
-            this.cycle.halt();
-            this.shared.end(Some(payload));
-            Poll::Ready(())
-        })
+        let driven = catch_unwind(AssertUnwindSafe(|| self.as_mut().drive(context)));
+        match driven {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(())) => self.close(None),
+            Err(payload) => self.close(Some(payload)),
+        }
+        Poll::Ready(())
     }
 }
 
 #[pinned_drop]
 impl<F, Fut, T: Timer, G> PinnedDrop for PollerDriver<F, Fut, T, G> {
     fn drop(self: Pin<&mut Self>) {
-        let this = self.project();
-        this.cycle.halt();
-        this.shared.end(None);
+        self.close(None);
     }
 }
 
 impl<F, Fut, T: Timer, G> fmt::Debug for PollerDriver<F, Fut, T, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let running = self.work.as_ref().map(|work| work.cycle.is_running());
         f.debug_struct("PollerDriver")
-            .field("running", &self.cycle.is_running())
-            .field("failures", &self.pace.failures())
+            .field("running", &running)
             .finish_non_exhaustive()
     }
 }

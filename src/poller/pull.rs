@@ -19,7 +19,9 @@ use crate::timer::Timer;
 ///
 /// # Panics
 ///
-/// A panic in a run passes through.
+/// A panic in a run passes through; polled again, the poller begins the next run at
+/// once. With an interval of `Duration::MAX` there is no next run: nothing can
+/// trigger one.
 ///
 /// # Cancel safety
 ///
@@ -52,14 +54,15 @@ use crate::timer::Timer;
 #[pin_project]
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct SequentialPoller<F, Fut, T: Timer, G = Fixed> {
+    // First, so that its run is dropped before what that may borrow from.
+    #[pin]
+    cycle: Cycle<F, Fut, T::Sleep>,
     timer: T,
     interval: u64,
     interval_by: G,
     pace: Pace,
     /// Whether the first run waits for an interval that is still to be armed.
     unarmed: bool,
-    #[pin]
-    cycle: Cycle<F, Fut, T::Sleep>,
 }
 
 impl<F, Fut, T: Timer, G> SequentialPoller<F, Fut, T, G> {

@@ -672,13 +672,15 @@ fn dropping_the_driver_ends_the_poller() {
 /// A zero interval, and a run that triggers its own poller, both yield.
 #[test]
 fn runs_without_a_wait_between_them_yield() {
-    for interval in [Duration::ZERO, Duration::MAX] {
+    for (interval, triggers) in [(Duration::ZERO, false), (Duration::MAX, true)] {
         let runs = Arc::new(AtomicU32::new(0));
         let (_handle, driver) =
             PollerBuilder::with_timer(ManualTimer::new(), interval).driver(|remote| {
                 let runs = Arc::clone(&runs);
                 move || {
-                    remote.trigger();
+                    if triggers {
+                        remote.trigger();
+                    }
                     runs.fetch_add(1, Ordering::Relaxed);
                     ready(Ok::<(), ()>(()))
                 }
@@ -865,4 +867,238 @@ async fn a_spawned_poller_obeys_its_owner() {
         "PollerHandle(PollerStatus { phase: Stopped, runs: 4, failures: 0, next_run: None })"
     );
     poller.shutdown().await.unwrap();
+}
+
+/// Pushed and pulled alike, the interval is asked for after each run.
+#[test]
+fn the_interval_is_asked_for_after_each_run() {
+    let timer = ManualTimer::new();
+    let starts = Rc::new(RefCell::new(Vec::new()));
+    let poller = PollerBuilder::with_timer(timer.clone(), SECOND)
+        .immediate(false)
+        .interval_by(|outcome: &Result<u64, ()>| Duration::from_secs(outcome.unwrap_or(100)));
+    let (handle, driver) = poller.driver(|_| {
+        let (timer, starts) = (timer.clone(), Rc::clone(&starts));
+        move || {
+            starts.borrow_mut().push(timer.now().as_secs());
+            ready([Ok(20), Err(()), Ok(3)][starts.borrow().len() % 3])
+        }
+    });
+    let control = async {
+        timer.sleep(130 * SECOND).await;
+        drop(handle);
+    };
+    timer.run(futures_util::future::join(driver, control));
+    // After one second, then 100, 3, 20 ...
+    assert_eq!(starts.take(), [1, 101, 104, 124, 224][..4]);
+}
+
+#[test]
+fn a_pulled_poller_is_configured_alike() {
+    let timer = ManualTimer::new();
+    let mut lasts = 1;
+    let mut poller = pin!(
+        PollerBuilder::with_timer(&timer, 7 * SECOND)
+            .immediate(false)
+            .interval_by(|outcome: &Result<u64, ()>| Duration::from_secs(outcome.unwrap()))
+            .stream(|| {
+                lasts *= 2;
+                ready(Ok::<u64, ()>(lasts))
+            })
+    );
+    for expected in [7, 9, 13, 21] {
+        timer.run(poller.as_mut().next());
+        assert_eq!(timer.now().as_secs(), expected);
+    }
+}
+
+/// P8, P10: all of it in one run.
+#[test]
+fn a_trigger_after_stop_and_start_in_a_run_is_one_further_run() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, false);
+    rig.settle();
+    rig.step(Step::Advance(5 * SECOND));
+    for order in [Order::Stop, Order::Start, Order::Trigger, Order::Trigger] {
+        rig.step(Step::Order(order));
+    }
+    rig.step(Step::Finish(Ok(())));
+    assert_eq!(rig.runs.begun.get(), 2);
+    rig.step(Step::Finish(Ok(())));
+    assert_eq!(rig.runs.begun.get(), 2);
+}
+
+/// P17: a wait costs one poll to arm and one to end.
+#[test]
+fn nothing_is_polled_in_vain() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    let mut polls = 0;
+    let mut woken = |rig: &mut Rig, act: fn(&mut Rig)| {
+        act(rig);
+        let waker = Waker::from(Arc::clone(&rig.woken));
+        while rig.woken.0.swap(false, Ordering::Relaxed) {
+            polls += 1;
+            let driver = rig.driver.as_mut().unwrap();
+            assert!(
+                driver
+                    .as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        polls
+    };
+    assert_eq!(woken(&mut rig, |_| {}), 1);
+    let finish = |rig: &mut Rig| {
+        rig.runs.end.set(Some(Step::Finish(Ok(()))));
+        rig.runs.wake();
+    };
+    assert_eq!(woken(&mut rig, finish), 2);
+    assert_eq!(woken(&mut rig, |rig| rig.timer.advance(5 * SECOND)), 3);
+    assert_eq!(woken(&mut rig, |rig| rig.remote.start()), 3);
+    assert_eq!(rig.runs.begun.get(), 2);
+}
+
+/// An order wakes whoever polled last.
+#[test]
+fn orders_wake_the_task_that_polls_now() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    rig.settle();
+    let other = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&other));
+    let driver = rig.driver.as_mut().unwrap();
+    assert!(
+        driver
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
+    rig.remote.stop();
+    assert!(other.0.load(Ordering::Relaxed) && !rig.woken.0.load(Ordering::Relaxed));
+    // And once the driver has ended, it holds no waker.
+    drop((rig.driver.take(), rig.runs.waker.take(), waker));
+    assert_eq!(Arc::strong_count(&other), 1);
+}
+
+/// What a run's destructor does is as visible as what the run does.
+#[test]
+fn a_panic_in_a_destructor_is_told() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            resume_unwind(Box::new("bomb"));
+        }
+    }
+    let timer = ManualTimer::new();
+    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), SECOND).driver(|_| {
+        || {
+            let bomb = Bomb;
+            poll_fn(move |_| {
+                let _held = &bomb;
+                Poll::<Result<(), ()>>::Pending
+            })
+        }
+    });
+    let mut driver = Box::pin(driver);
+    assert!(
+        driver
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    drop(driver);
+    assert_eq!(handle.status().phase, PollerPhase::Panicked);
+    let payload = timer.run(handle.shutdown()).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"bomb"));
+}
+
+/// A pool that the runs share can be closed once `shutdown` has returned.
+#[test]
+fn shutdown_returns_when_all_that_was_captured_is_dropped() {
+    let timer = ManualTimer::new();
+    let pool = Arc::new(());
+    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), SECOND).driver(|_| {
+        let pool = Arc::clone(&pool);
+        move || {
+            let pool = Arc::clone(&pool);
+            async move {
+                let _pool = pool;
+                Ok::<(), ()>(())
+            }
+        }
+    });
+    let mut driver = pin!(driver);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(driver.as_mut().poll(&mut context).is_pending());
+    let shutdown = handle.shutdown();
+    assert!(driver.as_mut().poll(&mut context).is_ready());
+    timer.run(shutdown).unwrap();
+    assert_eq!(
+        Arc::strong_count(&pool),
+        1,
+        "though the driver is still there"
+    );
+    assert!(
+        driver.as_mut().poll(&mut context).is_ready(),
+        "and may be polled again"
+    );
+}
+
+/// Resources are not held while nobody needs them.
+#[test]
+fn the_run_is_dropped_before_its_outcome_is_seen_and_the_wait_before_the_run() {
+    let timer = ManualTimer::new();
+    let alive = Rc::new(());
+    let seen = Rc::clone(&alive);
+    let mut poller = pin!(
+        PollerBuilder::with_timer(&timer, SECOND)
+            .interval_by(move |_: &Result<(), ()>| {
+                assert_eq!(Rc::strong_count(&seen), 2, "the run is still there");
+                SECOND
+            })
+            .stream(|| {
+                assert_eq!(timer.sleeping(), 0, "the wait is still there");
+                let alive = Rc::clone(&alive);
+                async move {
+                    let _alive = alive;
+                    Ok::<(), ()>(())
+                }
+            })
+    );
+    for _ in 0..3 {
+        assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(())));
+    }
+}
+
+/// Pull: also a panic in a run leaves a poller that goes on.
+#[test]
+fn a_panic_in_a_pulled_run_passes_through() {
+    let timer = ManualTimer::new();
+    let mut calls = 0;
+    let mut poller = pin!(PollerBuilder::with_timer(&timer, SECOND).stream(|| {
+        calls += 1;
+        let calls = calls;
+        async move {
+            if calls == 1 {
+                resume_unwind(Box::new("planted"));
+            }
+            Ok::<_, ()>(calls)
+        }
+    }));
+    catch_unwind(AssertUnwindSafe(|| timer.run(poller.as_mut().next()))).unwrap_err();
+    assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(2)));
+}
+
+/// No wait is so long that it is taken for none.
+#[test]
+fn the_longest_wait_is_still_a_wait() {
+    let timer = ManualTimer::new();
+    let interval = Duration::from_nanos(u64::MAX - 1);
+    let mut poller = pin!(
+        PollerBuilder::with_timer(&timer, interval)
+            .jitter(Jitter::between(2.0, 2.0))
+            .stream(|| ready(Ok::<(), ()>(())))
+    );
+    timer.run(poller.as_mut().next());
+    timer.run(poller.as_mut().next());
+    assert_eq!(timer.now(), interval);
 }
