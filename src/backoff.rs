@@ -23,7 +23,7 @@ const IMMEDIATE_FLAG: u64 = 1 << 63;
 /// For every curve and every n:
 ///
 /// - no wait exceeds the maximum delay;
-/// - both bounds never fall as n grows;
+/// - both bounds never fall as n grows, an immediate retry apart;
 /// - a wait is a pure function of the curve, n and one random number;
 /// - nothing panics or wraps, at `u32::MAX` retries, `Duration::MAX` or factor
 ///   1e300. Durations above 584 years (`u64::MAX` nanoseconds) count as that.
@@ -105,8 +105,8 @@ impl Backoff {
         }
     }
 
-    /// Sets the delay before the first retry, before jitter. Zero stays zero at
-    /// every retry.
+    /// Sets the delay before the first retry, before jitter: the first of the curve.
+    /// Zero stays zero all along it.
     #[must_use]
     pub const fn initial_delay(mut self, delay: Duration) -> Self {
         self.initial = nanos(delay);
@@ -273,23 +273,25 @@ impl Backoff {
     #[must_use]
     pub fn total(&self, retries: u32) -> RangeInclusive<Duration> {
         let mut walk = Walk::new(self);
-        let (mut least, mut greatest) = (0u64, 0u64);
-        let mut add = |hi: u64, times: u64| {
+        let add = |(least, greatest): (u64, u64), hi: u64, times: u64| {
             let lo = hi - self.jitter.spread().width(hi);
-            least = least.saturating_add(lo.saturating_mul(times));
-            greatest = greatest.saturating_add(hi.saturating_mul(times));
+            (
+                least.saturating_add(lo.saturating_mul(times)),
+                greatest.saturating_add(hi.saturating_mul(times)),
+            )
         };
-        let mut left = u64::from(retries);
+        let (mut sums, mut left) = ((0, 0), u64::from(retries));
         if left > 0 {
-            add(walk.first(), 1);
+            sums = add(sums, walk.first(), 1);
             left -= 1;
         }
-        while left > 0 {
+        while left > 0 && sums.0 < u64::MAX {
             let hi = walk.next();
             let times = if walk.is_level(hi) { left } else { 1 };
-            add(hi, times);
+            sums = add(sums, hi, times);
             left -= times;
         }
+        let (least, greatest) = sums;
         Duration::from_nanos(least)..=Duration::from_nanos(greatest)
     }
 
@@ -314,7 +316,8 @@ impl Backoff {
     }
 
     /// Returns the waits as an endless iterator that depends on the curve and
-    /// the seed alone: for tests and replays, not for a fleet.
+    /// the seed alone: for tests and replays, not for a fleet. Seeds 0 and `u64::MAX`
+    /// name one sequence, every other seed one of its own.
     ///
     /// # Examples
     ///

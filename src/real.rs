@@ -62,9 +62,7 @@ impl Real {
         let middle = ((a0 * b0) >> 64) + halves(cross).1 + halves(corner).1;
         let high = a1 * b1 + (cross >> 64) + (corner >> 64) + (middle >> 64);
         let exponent = self.exponent + other.exponent;
-        if high == 0 {
-            Self::from_nanos(0)
-        } else if high >> 127 == 0 {
+        if high >> 127 == 0 {
             Self {
                 mantissa: high << 1 | (middle >> 63) & 1,
                 exponent,

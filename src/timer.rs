@@ -19,7 +19,8 @@ pub use self::tokio::TokioTimer;
 /// crate with another runtime; a reference to a timer is a timer.
 ///
 /// For every implementation: the clock never runs backwards, and a sleep of `d`
-/// begun at `t` is ready once the clock reads `t + d`, and not before.
+/// begun at `t` is ready once the clock reads `t + d`, and not before. A sleep that is
+/// ready at its first poll makes a loop of failures that never yields.
 ///
 /// # Examples
 ///

@@ -81,8 +81,7 @@ impl ManualTimer {
     /// # drop(sleep);
     /// ```
     pub fn advance(&self, duration: Duration) {
-        let to = self.lock().now.saturating_add(duration);
-        self.move_to(to);
+        self.move_on(|now| now.saturating_add(duration));
     }
 
     /// Runs a future to its end on this thread, moving the clock to the next
@@ -92,8 +91,8 @@ impl ManualTimer {
     ///
     /// # Panics
     ///
-    /// If the future waits and nothing sleeps on this clock: nobody could ever
-    /// wake it.
+    /// If the future waits and nothing sleeps on this clock: on one thread nobody
+    /// could ever wake it.
     ///
     /// # Examples
     ///
@@ -122,7 +121,7 @@ impl ManualTimer {
             }
             let next = self.lock().sleeping.keys().next().copied();
             match next {
-                Some((deadline, _)) => self.move_to(deadline),
+                Some((deadline, _)) => self.move_on(|now| now.max(deadline)),
                 None => panic!("the future waits, and nothing sleeps on its clock"),
             }
         }
@@ -145,9 +144,10 @@ impl ManualTimer {
         self.lock().sleeping.len()
     }
 
-    fn move_to(&self, to: Duration) {
+    fn move_on(&self, to: impl FnOnce(Duration) -> Duration) {
         let mut clock = self.lock();
-        clock.now = clock.now.max(to);
+        let to = to(clock.now);
+        clock.now = to;
         let later = clock.sleeping.split_off(&(to, u64::MAX));
         let due = core::mem::replace(&mut clock.sleeping, later);
         drop(clock);

@@ -14,7 +14,7 @@ use std::{
 use afterbeat::{
     Always, Backoff, Delays, Event, Extras, InvalidFactor, InvalidJitter, Jitter, ManualTimer,
     Plain, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget,
-    RetryBuilder, TokioTimer,
+    RetryBuilder, Timer, TokioTimer,
 };
 use tokio::time::Sleep;
 
@@ -121,6 +121,13 @@ fn errors_and_operations_need_not_be_send() {
         "the caller's error, unchanged"
     );
     assert_eq!(log.into_inner().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tokio_timer_reads_tokios_clock() {
+    let begun = TokioTimer.now();
+    TokioTimer.sleep(Duration::from_secs(7)).await;
+    assert_eq!(TokioTimer.elapsed(begun), Duration::from_secs(7));
 }
 
 /// The operation may borrow what lives beside it, and write to it.

@@ -348,3 +348,63 @@ fn curves_are_plain_values() {
     );
     assert_eq!(Jitter::default(), Jitter::between(1.0, 2.0));
 }
+
+#[test]
+fn the_named_jitters_are_what_they_say() {
+    let named = [
+        (Jitter::NONE, 1.0, 1.0),
+        (Jitter::SPREAD, 1.0, 2.0),
+        (Jitter::EQUAL, 0.5, 1.0),
+        (Jitter::FULL, 0.0, 1.0),
+    ];
+    for (jitter, low, high) in named {
+        assert_eq!(jitter, Jitter::between(low, high));
+        let bounds = Backoff::constant(Duration::from_secs(2))
+            .jitter(jitter)
+            .bounds(1);
+        assert_eq!(
+            bounds,
+            Duration::from_secs_f64(2.0 * low)..=Duration::from_secs_f64(2.0 * high)
+        );
+        assert_eq!(format!("{jitter:?}"), format!("Jitter[{low}, {high}]"));
+    }
+}
+
+/// Where a delay ends in exactly half a nanosecond, it is rounded up.
+#[test]
+fn ties_are_rounded_up() {
+    for n in 1..60u32 {
+        // 3^n / 2 nanoseconds before retry n + 1.
+        let initial = Duration::from_nanos(1 << (n - 1));
+        let curve = Backoff::new()
+            .initial_delay(initial)
+            .factor(1.5)
+            .without_max_delay();
+        let curve = curve.jitter(Jitter::NONE);
+        let Some(exact) = 3u64.checked_pow(n) else {
+            break;
+        };
+        let rounded = Duration::from_nanos(exact / 2 + 1);
+        assert_eq!(*curve.bounds(n + 1).end(), rounded, "3^{n} / 2");
+        assert_eq!(curve.delays().nth(n as usize), Some(rounded), "3^{n} / 2");
+    }
+}
+
+/// The smallest multipliers are as exact as any other.
+#[test]
+fn subnormal_multipliers_count_as_what_they_are() {
+    for bits in [1, 3, (1 << 52) - 1, 1 << 52] {
+        let curve = Curve {
+            initial: Duration::from_nanos(u64::MAX),
+            cap: None,
+            factor: 2.0,
+            low: 0.0,
+            high: f64::from_bits(bits),
+            immediate: false,
+        };
+        for n in 1000..1074 {
+            let end = *curve.backoff().bounds(n).end();
+            assert_eq!(nanos(end), oracle::hi(&curve, n), "{bits} {n}");
+        }
+    }
+}

@@ -86,3 +86,33 @@ fn waiting_for_nothing_is_a_panic_not_a_hang() {
         Some(&"the future waits, and nothing sleeps on its clock")
     );
 }
+
+#[test]
+fn a_sleep_of_nothing_is_ready_at_once() {
+    let timer = ManualTimer::new();
+    let sleep = timer.sleep(Duration::ZERO);
+    assert_eq!(timer.sleeping(), 0);
+    timer.run(sleep);
+    assert_eq!(timer.now(), Duration::ZERO);
+}
+
+#[test]
+fn a_reference_to_a_timer_is_that_timer() {
+    fn blocked(timer: impl Timer<Instant = Duration>) -> Duration {
+        timer.block(SECOND);
+        timer.elapsed(Duration::ZERO)
+    }
+    let timer = ManualTimer::new();
+    assert_eq!(blocked::<&ManualTimer>(&timer), SECOND);
+}
+
+#[test]
+fn threads_may_advance_one_clock() {
+    let timer = ManualTimer::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..10_000).for_each(|_| timer.advance(NANO)));
+        }
+    });
+    assert_eq!(timer.now(), 40_000 * NANO);
+}
