@@ -102,8 +102,8 @@ fn a_reference_to_a_timer_is_that_timer() {
         timer.block(SECOND);
         timer.elapsed(Duration::ZERO)
     }
-    let timer = ManualTimer::new();
-    assert_eq!(blocked::<&ManualTimer>(&timer), SECOND);
+    let timer = &ManualTimer::new();
+    assert_eq!(blocked(timer), SECOND);
 }
 
 #[test]
