@@ -1,9 +1,16 @@
 //! How much retrying may be going on at once.
 
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::sync::AtomicUsize;
 
 /// What a retry costs; what a first-try success earns is 1.
 const COST: usize = 10;
+
+/// The tokens of a full budget.
+const fn full(retries: u32) -> usize {
+    (retries as usize).saturating_mul(COST)
+}
 
 /// A budget of retries, shared by the sequences that are to be bounded together.
 ///
@@ -44,8 +51,20 @@ pub struct RetryBudget {
 impl RetryBudget {
     /// Returns a full budget that holds `retries` retries.
     #[must_use]
+    #[cfg(not(afterbeat_loom))]
     pub const fn new(retries: u32) -> Self {
-        let full = (retries as usize).saturating_mul(COST);
+        let full = full(retries);
+        Self {
+            tokens: AtomicUsize::new(full),
+            full,
+        }
+    }
+
+    /// Returns a full budget; loom's atomics are not const.
+    #[must_use]
+    #[cfg(afterbeat_loom)]
+    pub fn new(retries: u32) -> Self {
+        let full = full(retries);
         Self {
             tokens: AtomicUsize::new(full),
             full,

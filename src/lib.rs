@@ -20,6 +20,8 @@ mod poller;
 mod real;
 mod retry;
 mod sequence;
+#[cfg(target_has_atomic = "ptr")]
+mod sync;
 mod timer;
 #[cfg(feature = "tracing")]
 mod trace;

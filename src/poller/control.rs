@@ -8,12 +8,16 @@ use core::{
 };
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     thread,
 };
 
 use super::pace::FOREVER;
-use crate::{real::nanos, timer::Timer};
+use crate::{
+    real::nanos,
+    sync::{Mutex, MutexGuard},
+    timer::Timer,
+};
 
 /// What a panic carried.
 pub(super) type Payload = Box<dyn Any + Send>;
