@@ -4,6 +4,7 @@ use core::{
     fmt,
     future::{Future, poll_fn},
     marker::PhantomData,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -72,15 +73,10 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
         let mut session = Session::new(self.sequence(), self.extras);
         session.begin(&self.timer);
         loop {
-            let wait = match op(context).await {
-                Ok(value) => {
-                    session.succeeded(&self.timer);
-                    return Ok(value);
-                }
-                Err(error) => match session.failed(&self.timer, &mut self.predicate, &error) {
-                    Some(wait) => wait,
-                    None => return Err(error),
-                },
+            let result = op(context).await;
+            let wait = match session.ended(&self.timer, &mut self.predicate, result) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(wait) => wait,
             };
             pause(&self.timer, wait).await;
         }
@@ -167,15 +163,10 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
         let mut session = Session::new(self.sequence(), self.extras);
         session.begin(&self.timer);
         loop {
-            let wait = match op() {
-                Ok(value) => {
-                    session.succeeded(&self.timer);
-                    return Ok(value);
-                }
-                Err(error) => match session.failed(&self.timer, &mut self.predicate, &error) {
-                    Some(wait) => wait,
-                    None => return Err(error),
-                },
+            let result = op();
+            let wait = match session.ended(&self.timer, &mut self.predicate, result) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(wait) => wait,
             };
             if !wait.is_zero() {
                 self.timer.block(wait);

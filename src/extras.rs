@@ -2,7 +2,7 @@
 
 #[cfg(target_has_atomic = "ptr")]
 use core::ops::Deref;
-use core::{fmt, time::Duration};
+use core::{fmt, ops::ControlFlow, time::Duration};
 
 #[cfg(target_has_atomic = "ptr")]
 use crate::budget::RetryBudget;
@@ -278,6 +278,30 @@ impl<T: Timer, X: Optional> Session<T, X> {
     {
         if self.sequence.failures() == 0 {
             self.begun = self.extras.begin(timer);
+        }
+    }
+
+    /// Takes in how an attempt ended. Breaks with the sequence's result, or
+    /// continues with the wait before the next attempt.
+    pub(crate) fn ended<P, V, E>(
+        &mut self,
+        timer: &T,
+        predicate: &mut P,
+        result: Result<V, E>,
+    ) -> ControlFlow<Result<V, E>, Duration>
+    where
+        P: Predicate<E>,
+        X: InUse<E>,
+    {
+        match result {
+            Ok(value) => {
+                self.succeeded(timer);
+                ControlFlow::Break(Ok(value))
+            }
+            Err(error) => match self.failed(timer, predicate, &error) {
+                Some(wait) => ControlFlow::Continue(wait),
+                None => ControlFlow::Break(Err(error)),
+            },
         }
     }
 

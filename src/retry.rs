@@ -3,6 +3,7 @@
 use core::{
     fmt,
     future::Future,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -131,21 +132,16 @@ where
                             let result = ready!(attempt.poll(context));
                             // The attempt is dropped before anyone looks at its result.
                             state.set(State::Done);
-                            let error = match result {
-                                Ok(value) => {
-                                    this.session.succeeded(this.timer);
-                                    return Poll::Ready(Ok(value));
-                                }
-                                Err(error) => error,
-                            };
-                            match this.session.failed(this.timer, this.predicate, &error) {
-                                None => return Poll::Ready(Err(error)),
-                                Some(Duration::ZERO) => {
+                            match this.session.ended(this.timer, this.predicate, result) {
+                                ControlFlow::Break(result) => return Poll::Ready(result),
+                                ControlFlow::Continue(Duration::ZERO) => {
                                     state.set(State::Ready);
                                     context.waker().wake_by_ref();
                                     return Poll::Pending;
                                 }
-                                Some(wait) => state.set(State::Wait(this.timer.sleep(wait))),
+                                ControlFlow::Continue(wait) => {
+                                    state.set(State::Wait(this.timer.sleep(wait)));
+                                }
                             }
                         }
                         StateProjection::Wait(sleep) => {

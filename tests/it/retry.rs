@@ -466,7 +466,7 @@ fn the_attempt_is_dropped_then_predicate_then_observer_then_sleep() {
     let attempt = ["call", "attempt dropped", "predicate", "observer"];
     let expected = [
         &attempt[..],
-        &["sleep", "error dropped"],
+        &["error dropped", "sleep"],
         &attempt,
         &["error dropped"],
     ];
