@@ -107,6 +107,16 @@ impl Backoff {
 
     /// Sets the delay before the first retry, before jitter: the first of the curve.
     /// Zero stays zero all along it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// assert_eq!(Backoff::new().initial_delay(second).bounds(1), second..=2 * second);
+    /// ```
     #[must_use]
     pub const fn initial_delay(mut self, delay: Duration) -> Self {
         self.initial = nanos(delay);
@@ -183,6 +193,16 @@ impl Backoff {
 
     /// Sets the cap: no wait is longer. Zero means that no wait is longer than
     /// zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let second = Duration::from_secs(1);
+    /// assert_eq!(Backoff::new().max_delay(second).bounds(100), second / 2..=second);
+    /// ```
     #[must_use]
     pub const fn max_delay(mut self, cap: Duration) -> Self {
         self.cap = nanos(cap);
@@ -190,6 +210,16 @@ impl Backoff {
     }
 
     /// Lifts the cap: waits grow up to 584 years.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::Backoff;
+    ///
+    /// let tenth = Backoff::new().without_max_delay().bounds(10);
+    /// assert_eq!(tenth, Duration::from_secs(64)..=Duration::from_secs(128));
+    /// ```
     #[must_use]
     pub const fn without_max_delay(mut self) -> Self {
         self.cap = u64::MAX;
@@ -197,6 +227,16 @@ impl Backoff {
     }
 
     /// Sets the range of multipliers that spreads waits apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, Jitter};
+    ///
+    /// let full = Backoff::new().jitter(Jitter::FULL);
+    /// assert_eq!(full.bounds(2), Duration::ZERO..=Duration::from_millis(250));
+    /// ```
     #[must_use]
     pub const fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;

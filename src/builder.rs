@@ -155,6 +155,25 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     }
 
     /// Sets the delay before the first retry; see [`Backoff::initial_delay`].
+    ///
+    /// # Examples
+    ///
+    /// The knobs of the curve are those of [`Backoff`]:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Jitter, RetryBuilder};
+    ///
+    /// const POLICY: RetryBuilder = RetryBuilder::new()
+    ///     .initial_delay(Duration::from_secs(1))
+    ///     .factor(3.0)
+    ///     .max_delay(Duration::from_secs(10))
+    ///     .jitter(Jitter::NONE)
+    ///     .immediate_retry(true);
+    ///
+    /// // 100 ms, then 1, 3 and 9 s.
+    /// assert_eq!(*POLICY.total().end(), Duration::from_millis(13_100));
+    /// ```
     pub const fn initial_delay(mut self, delay: Duration) -> Self {
         self.backoff = self.backoff.initial_delay(delay);
         self
@@ -207,6 +226,21 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     /// Limits how many retries are made: 8 retries are at most nine attempts.
     ///
     /// Zero means one attempt; `u32::MAX` means no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::{ManualTimer, RetryBuilder};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut calls = 0;
+    /// let policy = RetryBuilder::with_timer(&timer).max_retries(8);
+    /// let _ = timer.run(policy.retry(|| {
+    ///     calls += 1;
+    ///     async { Err::<(), _>("refused") }
+    /// }));
+    /// assert_eq!(calls, 9);
+    /// ```
     pub const fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self

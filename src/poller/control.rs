@@ -252,6 +252,24 @@ impl PollerRemote {
     /// ended.
     ///
     /// Does nothing while the poller is running or waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// let remote = poller.remote();
+    /// remote.stop();
+    /// tokio::time::sleep(Duration::from_secs(60)).await;
+    /// remote.start();
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// assert_eq!(poller.status().runs, 1);
+    /// # }
+    /// ```
     pub fn start(&self) {
         self.control.order(Order::Start);
     }
@@ -261,6 +279,23 @@ impl PollerRemote {
     /// No run begins after the call, also where it comes during a run, from
     /// inside it, or in the instant the wait ends: a run in flight finishes and
     /// is counted, and nothing follows it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// let remote = poller.remote();
+    /// tokio::time::sleep(Duration::from_secs(7)).await;
+    /// remote.stop();
+    /// tokio::time::sleep(Duration::from_secs(60)).await;
+    /// assert_eq!(poller.status().runs, 2); // at 0 and 5 s
+    /// # }
+    /// ```
     pub fn stop(&self) {
         self.control.order(Order::Stop);
     }
@@ -269,6 +304,23 @@ impl PollerRemote {
     /// triggers mean one further run right after it.
     ///
     /// Does nothing while the poller is stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// let remote = poller.remote();
+    /// tokio::time::sleep(Duration::from_secs(7)).await;
+    /// remote.trigger(); // the next run is then at 12 s
+    /// tokio::time::sleep(Duration::from_secs(4)).await;
+    /// assert_eq!(poller.status().runs, 3);
+    /// # }
+    /// ```
     pub fn trigger(&self) {
         self.control.order(Order::Trigger);
     }
@@ -278,6 +330,23 @@ impl PollerRemote {
     /// A wait in progress then lasts until the end of the last run and the new
     /// interval, with a fresh draw of jitter: it ends now if that has passed.
     /// `Duration::MAX` waits for a trigger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// let remote = poller.remote();
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// remote.set_interval(Duration::from_secs(2));
+    /// tokio::time::sleep(Duration::from_secs(6)).await;
+    /// assert_eq!(poller.status().runs, 4); // at 0, 2, 4 and 6 s
+    /// # }
+    /// ```
     pub fn set_interval(&self, interval: Duration) {
         self.control.order(Order::SetInterval(nanos(interval)));
     }

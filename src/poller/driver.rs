@@ -92,6 +92,9 @@ where
 {
     /// Spawns the poller on the current tokio runtime, started.
     ///
+    /// The operation makes a future for each run, which owns what it uses: clone
+    /// into it what is shared.
+    ///
     /// # Panics
     ///
     /// Outside a tokio runtime. A panic in a run ends the poller and nothing
@@ -100,6 +103,31 @@ where
     /// # Cancel safety
     ///
     /// Dropping the handle cancels the poller.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{sync::{Arc, Mutex}, time::Duration};
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let log = Arc::new(Mutex::new(Vec::new()));
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn({
+    ///     let log = Arc::clone(&log);
+    ///     move || {
+    ///         let log = Arc::clone(&log);
+    ///         async move {
+    ///             log.lock().unwrap().push("looked");
+    ///             Ok::<(), std::io::Error>(())
+    ///         }
+    ///     }
+    /// });
+    /// tokio::time::sleep(Duration::from_secs(7)).await;
+    /// poller.shutdown().await.unwrap();
+    /// assert_eq!(*log.lock().unwrap(), ["looked", "looked"]);
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn<F, Fut, V, E>(self, op: F) -> PollerHandle
     where

@@ -193,6 +193,21 @@ impl<T, G> PollerBuilder<T, G> {
 
     /// Sets whether the first run is at once, as it is unless set, or after one
     /// interval.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .immediate(false)
+    ///         .stream(|| async { Ok::<_, ()>(timer.now().as_secs()) })
+    /// );
+    /// assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(5)));
+    /// ```
     pub const fn immediate(mut self, immediate: bool) -> Self {
         self.immediate = immediate;
         self
@@ -238,7 +253,25 @@ impl<T, G> PollerBuilder<T, G> {
         }
     }
 
-    /// Returns the poller as a stream of outcomes, driven by whoever polls it.
+    /// Returns the poller as a stream of outcomes, driven by whoever polls it; see
+    /// [`SequentialPoller`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder};
+    /// use futures_util::StreamExt;
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut n = 0;
+    /// let poller = PollerBuilder::with_timer(&timer, Duration::from_secs(5)).stream(|| {
+    ///     n += 1;
+    ///     std::future::ready(if n == 2 { Err("down") } else { Ok(n) })
+    /// });
+    /// let outcomes: Vec<_> = timer.run(pin!(poller).take(3).collect());
+    /// assert_eq!(outcomes, [Ok(1), Err("down"), Ok(3)]);
+    /// ```
     pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G>
     where
         F: FnMut() -> Fut,
