@@ -193,12 +193,21 @@ pub(super) struct Session {
 impl Client {
     pub(super) fn parse(response: &Response) -> Result<Self, Cause> {
         let body = accepted(response)?;
-        let client = body.get("response").ok_or(Cause::Malformed {
+        let malformed = |rule| Cause::Malformed {
             status: response.status,
-            rule: "has no `response`",
-        })?;
+            rule,
+        };
+        let client = body.get("response").ok_or(malformed("has no `response`"))?;
+        // No client at all has no sessions; what is neither says nothing.
+        let sessions = match client {
+            Value::Null => Vec::new(),
+            client => {
+                let sessions = client["sessions"].as_array();
+                sessions.ok_or(malformed("has no `sessions`"))?.clone()
+            }
+        };
         Ok(Self {
-            sessions: client["sessions"].as_array().cloned().unwrap_or_default(),
+            sessions,
             last_active: client["last_active_session_id"].as_str().map(str::to_owned),
         })
     }
@@ -206,15 +215,17 @@ impl Client {
     /// The session of that id, or else the one last active, or else any; none if
     /// it is not there or over.
     pub(super) fn session(&self, id: Option<&str>) -> Option<Session> {
-        let wanted = id.or(self.last_active.as_deref());
-        let session = self.sessions.iter().find(|session| {
-            let id = session["id"].as_str();
-            let live = matches!(
-                session["status"].as_str(),
-                None | Some("active" | "pending")
-            );
-            live && id.is_some() && (wanted.is_none() || id == wanted)
-        })?;
+        let live = |session: &&Value| {
+            let status = session["status"].as_str();
+            session["id"].is_string() && matches!(status, None | Some("active" | "pending"))
+        };
+        let live = || self.sessions.iter().filter(live);
+        let named = |id| live().find(|session| session["id"] == id);
+        let session = match (id, self.last_active.as_deref()) {
+            (Some(id), _) => named(id),
+            (None, Some(last)) => named(last).or_else(|| live().next()),
+            (None, None) => live().next(),
+        }?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let jwt = session
             .pointer("/last_active_token/jwt")

@@ -9,7 +9,11 @@ use core::{
 };
 use std::sync::{Arc, Mutex, OnceLock};
 
-use futures::{StreamExt, channel::mpsc, future::select};
+use futures::{
+    FutureExt, StreamExt,
+    channel::mpsc,
+    future::{ready, select},
+};
 
 use super::{
     api::FrontendApi,
@@ -321,11 +325,7 @@ impl Refresher {
     ///
     /// Dropping the future cancels nothing.
     pub async fn ready(&self) -> Result<(), TokenError> {
-        match Arc::clone(&self.core).serve(&TokenRequest::new()) {
-            Served::Now(result) => result.map(drop),
-            Served::Minting(_) => Ok(()),
-            Served::Loading(flight) => flight.await,
-        }
+        Arc::clone(&self.core).known().await
     }
 
     /// Returns what is known of the session at this moment.
@@ -361,6 +361,7 @@ enum Served {
 /// A core without the types of its timer and its transport.
 trait Api: Send + Sync {
     fn serve(self: Arc<Self>, request: &TokenRequest) -> Served;
+    fn known(self: Arc<Self>) -> Flight<()>;
     fn status(&self) -> RefresherStatus;
 }
 
@@ -381,6 +382,18 @@ where
             Some(token) if !request.force => Served::Now(Ok(token)),
             _ => Served::Minting(self.minting(&mut state, key, request.force)),
         }
+    }
+
+    fn known(self: Arc<Self>) -> Flight<()> {
+        let mut state = self.lock();
+        if let RefresherStatus::SignedOut(reason) = &state.status {
+            let error = TokenError::SignedOut(reason.clone());
+            return ready(Err(error)).boxed().shared();
+        }
+        if state.known {
+            return ready(Ok(())).boxed().shared();
+        }
+        self.loading(&mut state)
     }
 
     fn status(&self) -> RefresherStatus {

@@ -159,7 +159,10 @@ where
         let policy = self.by_session_schedule();
         let sequence = self.scheduled(policy, Cause::decision, || self.send_mint(&key, force));
         let failure = match sequence.await {
-            Ok((token, sent)) => return Ok(self.store(key, &token, sent)),
+            Ok((token, sent)) => {
+                let stored = self.store(key, &token, sent);
+                return stored.ok_or_else(|| self.signed_out());
+            }
             Err(failure) => failure,
         };
         if failure.cause.suspects_sign_out() {
@@ -264,6 +267,14 @@ where
                 Ok(())
             }
             None => Err(self.sign_out(SignedOut::GONE)),
+        }
+    }
+
+    /// What a caller is told whose session is gone.
+    fn signed_out(&self) -> TokenError {
+        match &self.lock().status {
+            RefresherStatus::SignedOut(reason) => TokenError::SignedOut(reason.clone()),
+            _ => TokenError::SignedOut(SignedOut::GONE),
         }
     }
 

@@ -114,20 +114,25 @@ impl<T: Timer, X> Core<T, X> {
         (left >= LEEWAY).then(|| token.aged(age))
     }
 
-    /// Takes in a token, unless its session is no longer the one asked for, or a
-    /// fresher one is there. Returns the one to use.
-    pub(super) fn store(&self, key: Key, token: &SessionToken, sent: T::Instant) -> SessionToken {
+    /// Takes in a token, unless a fresher one is there. Returns it, or nothing where
+    /// its session is no longer the one asked for.
+    pub(super) fn store(
+        &self,
+        key: Key,
+        token: &SessionToken,
+        sent: T::Instant,
+    ) -> Option<SessionToken> {
         let mut state = self.lock();
-        let token = token.aged(self.timer.elapsed(sent));
         if state.session.as_ref() != Some(&key.session) {
-            return token;
+            return None;
         }
+        let token = token.aged(self.timer.elapsed(sent));
         state.status = RefresherStatus::Ready;
         match state.tokens.get(&key) {
             Some((kept, _)) if !token.is_fresher_than(kept) => {}
             _ => drop(state.tokens.insert(key, (token.clone(), sent))),
         }
-        token
+        Some(token)
     }
 
     /// Takes in a session that is known to be there.

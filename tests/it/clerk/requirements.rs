@@ -932,3 +932,86 @@ fn the_schedules_are_those_of_the_reference() {
         "161.786708s"
     );
 }
+
+/// A captive portal's JSON is not a client without sessions.
+#[test]
+fn only_a_client_tells_of_its_sessions() {
+    for (body, signed_out) in [
+        (json!({ "response": null }), true),
+        (json!({ "response": { "sessions": [] } }), true),
+        (json!({ "response": "blocked" }), false),
+        (json!({ "response": {} }), false),
+        (json!({ "ok": true }), false),
+    ] {
+        let fapi = Fapi::new(move |_| exactly(200, &body));
+        let error = fapi.run(async |refresher| refresher.ready().await.unwrap_err());
+        assert_eq!(
+            matches!(error, TokenError::SignedOut(_)),
+            signed_out,
+            "{error}"
+        );
+    }
+}
+
+/// The session named, else the one last active, else any; one that is over is none.
+#[test]
+fn the_session_is_the_one_named_or_last_active_or_any() {
+    let listed = json!([
+        { "id": "sess_0", "status": "ended" },
+        { "id": "sess_2", "status": "active" },
+        { "id": "sess_3", "status": "active" },
+    ]);
+    for (named, last, expected) in [
+        (Some("sess_3"), "sess_2", Some("sess_3")),
+        (Some("sess_0"), "sess_2", None),
+        (Some("sess_9"), "sess_2", None),
+        (None, "sess_3", Some("sess_3")),
+        (None, "sess_0", Some("sess_2")),
+    ] {
+        let client = json!({ "sessions": listed, "last_active_session_id": last });
+        let body = json!({ "response": client });
+        let fapi = Fapi::new(move |call| match call.on {
+            On::Client => exactly(200, &body),
+            On::Tokens => Answer::Fine,
+        });
+        let mut builder = fapi.builder();
+        if let Some(named) = named {
+            builder = builder.session_id(named);
+        }
+        let known = fapi.with(builder, async |refresher| {
+            let known = refresher.ready().await;
+            fapi.timer.sleep(6 * SECOND).await;
+            known
+        });
+        assert_eq!(known.is_ok(), expected.is_some(), "{named:?} {last}");
+        let minted = fapi.calls().into_iter().find(|call| call.on == On::Tokens);
+        let minted = minted.map(|call| call.url.split('/').nth(6).unwrap().to_owned());
+        assert_eq!(minted.as_deref(), expected);
+    }
+}
+
+/// A token that comes after the sign-out is nobody's.
+#[test]
+fn an_answer_that_comes_after_the_sign_out_is_dropped() {
+    let mut fapi = Fapi::new(|call| match (call.on, call.url.contains("slow")) {
+        _ if call.at < SECOND => Answer::Fine,
+        (On::Tokens, true) => Answer::Fine,
+        _ => fails_401(),
+    });
+    fapi.latency = Duration::from_millis(300);
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.poller().stop();
+        fapi.timer.sleep(seconds(0.8)).await;
+        let slow = async {
+            // Sent before the sign-out is confirmed, answered after it.
+            fapi.timer.sleep(seconds(0.5)).await;
+            refresher.token(&TokenRequest::new().template("slow")).await
+        };
+        let forced = TokenRequest::new().force();
+        let (signed_out, late) = futures_util::future::join(refresher.token(&forced), slow).await;
+        assert!(matches!(signed_out, Err(TokenError::SignedOut(_))));
+        assert!(matches!(late, Err(TokenError::SignedOut(_))), "{late:?}");
+        assert!(matches!(refresher.status(), RefresherStatus::SignedOut(_)));
+    });
+}
