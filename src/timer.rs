@@ -43,10 +43,11 @@ pub use self::tokio::TokioTimer;
 ///         self.0.elapsed(since).saturating_mul(self.1)
 ///     }
 ///     fn sleep(&self, duration: Duration) -> T::Sleep {
-///         self.0.sleep(duration / self.1)
+///         // Rounded up: never ready early.
+///         self.0.sleep(duration / self.1 + Duration::from_nanos(1))
 ///     }
 ///     fn block(&self, duration: Duration) {
-///         self.0.block(duration / self.1);
+///         self.0.block(duration / self.1 + Duration::from_nanos(1));
 ///     }
 /// }
 ///
@@ -58,7 +59,7 @@ pub use self::tokio::TokioTimer;
 ///     .max_retries(1)
 ///     .retry(|| async { Err::<(), _>("refused") });
 /// assert_eq!(wall.run(refused), Err("refused"));
-/// assert_eq!(wall.elapsed(begun), Duration::from_secs(1));
+/// assert_eq!(wall.elapsed(begun), Duration::new(1, 1));
 /// ```
 pub trait Timer {
     /// A reading of the clock.

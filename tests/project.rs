@@ -133,9 +133,10 @@ fn the_readme_names_tests_that_exist() {
     let guarantees = guarantees.split("\n## ").next().unwrap();
     let mut names = 0;
     for name in guarantees.split('`').skip(1).step_by(2) {
-        let Some((file, test)) = name.split_once("::") else {
+        let Some((file, test)) = name.rsplit_once("::") else {
             continue;
         };
+        let file = file.replace("::", "/");
         let source = read(&format!("tests/it/{file}.rs")) + &read(&format!("tests/{file}.rs"));
         assert!(source.contains(&format!("fn {test}(")), "no test `{name}`");
         names += 1;

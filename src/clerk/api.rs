@@ -70,12 +70,13 @@ impl FromStr for FrontendApi {
             }
             format!("https://{host}")
         } else {
-            text.trim_end_matches('/').to_owned()
+            text.to_owned()
         };
         let (scheme, rest) = base
             .split_once("://")
             .filter(|(scheme, _)| matches!(*scheme, "https" | "http"))
             .ok_or_else(|| invalid("is neither an http(s) URL nor a publishable key"))?;
+        let rest = rest.trim_end_matches('/');
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -90,10 +91,9 @@ impl FromStr for FrontendApi {
         if port.is_some_and(|port| port.parse::<u16>().is_err()) {
             return Err(invalid("has a port that is not one"));
         }
-        if scheme == "http" && key.is_some() {
-            return Err(invalid("has a key for plain http"));
-        }
-        Ok(Self { base })
+        Ok(Self {
+            base: format!("{scheme}://{rest}"),
+        })
     }
 }
 

@@ -41,7 +41,7 @@
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let refresher = RefresherBuilder::new("https://clerk.example.com".parse()?, Scripted)
-//!     .client_token("the client token")
+//!     .client_token("the-client-token".parse()?)
 //!     .spawn();
 //! let token = refresher.get_token().await?;
 //! assert_eq!(token.claims().subject(), "user_1");
@@ -73,7 +73,7 @@ pub use self::{
     error::{Cause, SignedOut, TokenError},
     refresher::{Refresher, RefresherBuilder, RefresherDriver, RefresherStatus, TokenRequest},
     sequence::OutageVerdict,
-    token::{Claims, ClientToken, InvalidToken, SessionToken},
+    token::{Claims, ClientToken, InvalidClientToken, InvalidToken, SessionToken},
     transport::{Request, Response, Transport, TransportError},
 };
 

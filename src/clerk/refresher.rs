@@ -19,7 +19,7 @@ use super::{
     api::FrontendApi,
     error::{SignedOut, TokenError},
     sequence::OutageVerdict,
-    state::{Core, Flight, State, Task},
+    state::{Core, Flight, State, Task, Work},
     token::{ClientToken, InvalidToken, SessionToken},
     transport::Transport,
 };
@@ -78,8 +78,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     }
 
     /// Sets the client token, which proves who the client is.
-    pub fn client_token(mut self, token: impl Into<ClientToken>) -> Self {
-        self.client_token = Some(token.into());
+    pub fn client_token(mut self, token: ClientToken) -> Self {
+        self.client_token = Some(token);
         self
     }
 
@@ -278,9 +278,11 @@ pub struct Refresher {
 }
 
 impl Refresher {
-    /// Returns the active session's token: the cached one where it has at least 15
-    /// s left, otherwise that of the sequence in flight, otherwise that of a new
-    /// one.
+    /// Returns the active session's token: the cached one where it has at least 15 s
+    /// left, in whole seconds, otherwise that of the sequence in flight, otherwise
+    /// that of a new one.
+    ///
+    /// For 5 s after a sequence has failed, callers get its error and send nothing.
     ///
     /// # Errors
     ///
@@ -376,10 +378,14 @@ where
             return Served::Now(Err(TokenError::SignedOut(reason.clone())));
         }
         let Some(key) = state.key(request) else {
-            return Served::Loading(self.loading(&mut state));
+            return Served::Loading(self.known_or_loading(&mut state));
         };
         match self.cached(&state, &key) {
-            Some(token) if !request.force => Served::Now(Ok(token)),
+            Some(token) if !request.force => return Served::Now(Ok(token)),
+            _ => {}
+        }
+        match self.settled(&state, &Work::Mint(key.clone())) {
+            Some(Err(error)) => Served::Now(Err(error)),
             _ => Served::Minting(self.minting(&mut state, key, request.force)),
         }
     }
@@ -393,7 +399,7 @@ where
         if state.known {
             return ready(Ok(())).boxed().shared();
         }
-        self.loading(&mut state)
+        self.known_or_loading(&mut state)
     }
 
     fn status(&self) -> RefresherStatus {

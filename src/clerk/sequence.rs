@@ -3,14 +3,17 @@
 use core::{panic::AssertUnwindSafe, time::Duration};
 use std::sync::Arc;
 
-use futures::{FutureExt, future::WeakShared};
+use futures::{
+    FutureExt,
+    future::{WeakShared, ready},
+};
 
 use super::{
     NETWORK, NETWORK_RETRIES, SESSION, SESSION_RETRIES,
     api::{Client, Session, minted},
     error::{Cause, SignedOut, TokenError},
     refresher::{RefresherStatus, TokenRequest},
-    state::{Core, Flight, Key, State, Task},
+    state::{Core, Flight, Key, State, Task, Work},
     token::{ClientToken, SessionToken},
     transport::{Request, Response, Transport},
 };
@@ -160,25 +163,34 @@ where
         let sequence = self.scheduled(policy, Cause::decision, || self.send_mint(&key, force));
         let failure = match sequence.await {
             Ok((token, sent)) => {
-                let stored = self.store(key, &token, sent);
+                let stored = self.store(key, &token, sent, true);
                 return stored.ok_or_else(|| self.signed_out());
             }
             Err(failure) => failure,
         };
+        let mut error = None;
         if failure.cause.suspects_sign_out() {
-            self.verified().await?;
+            error = self.verified().await.err();
             // The answer may have brought a token.
             let state = self.lock();
-            if let Some(token) = self.cached(&state, &key) {
+            if let (None, Some(token)) = (&error, self.cached(&state, &key)) {
                 return Ok(token);
             }
         }
         self.degraded();
-        Err(failure.into())
+        let error = error.unwrap_or_else(|| failure.into());
+        self.settle(Work::Mint(key), Err(error.clone()));
+        Err(error)
+    }
+
+    async fn verify(self: Arc<Self>) -> Result<(), TokenError> {
+        let result = self.ask_for_session().await;
+        self.settle(Work::Verify, result.clone());
+        result
     }
 
     /// Asks once whether the session is still there.
-    async fn verify(self: Arc<Self>) -> Result<(), TokenError> {
+    async fn ask_for_session(&self) -> Result<(), TokenError> {
         let fetched = match self.verdict {
             OutageVerdict::SignOut => self.fetch_client().await,
             OutageVerdict::KeepAndBackOff => {
@@ -213,7 +225,11 @@ where
     /// last token, with a mint that the poller waits for.
     async fn load(self: Arc<Self>) -> Result<(), TokenError> {
         let failure = match self.fetch_client().await {
-            Ok((client, sent)) => return self.take_in(&client, sent),
+            Ok((client, sent)) => {
+                self.take_in(&client, sent)?;
+                self.lock().status = RefresherStatus::Ready;
+                return Ok(());
+            }
             Err(failure) => failure,
         };
         if failure.cause.confirms_sign_out() {
@@ -231,7 +247,9 @@ where
         let wanted = self.lock().session.clone();
         let same = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
         let Some(claims) = last.filter(|claims| !refused && same(claims.session_id())) else {
-            return Err(failure.into());
+            let error = TokenError::from(failure);
+            self.settle(Work::Load, Err(error.clone()));
+            return Err(error);
         };
         self.poller().stop();
         self.adopt(
@@ -263,7 +281,6 @@ where
         match client.session(wanted.as_deref()) {
             Some(session) => {
                 self.adopt(session, Some(sent));
-                self.lock().status = RefresherStatus::Ready;
                 Ok(())
             }
             None => Err(self.sign_out(SignedOut::GONE)),
@@ -329,12 +346,26 @@ where
         flight
     }
 
-    /// The verification in flight, or a new one.
-    fn verified(self: &Arc<Self>) -> Flight<()> {
-        let mut state = self.lock();
-        let work = || Arc::clone(self).verify().boxed();
-        let flight = self.flight(state.verification.as_ref(), work);
-        state.verification = flight.downgrade();
-        flight
+    /// The start-up that failed just now, the one in flight, or a new one.
+    pub(super) fn known_or_loading(self: &Arc<Self>, state: &mut State<T::Instant>) -> Flight<()> {
+        match self.settled(state, &Work::Load) {
+            Some(result) => ready(result).boxed().shared(),
+            None => self.loading(state),
+        }
+    }
+
+    /// How the verification ended just now, or the one in flight, or a new one, will.
+    async fn verified(self: &Arc<Self>) -> Result<(), TokenError> {
+        let flight = {
+            let mut state = self.lock();
+            if let Some(result) = self.settled(&state, &Work::Verify) {
+                return result;
+            }
+            let work = || Arc::clone(self).verify().boxed();
+            let flight = self.flight(state.verification.as_ref(), work);
+            state.verification = flight.downgrade();
+            flight
+        };
+        flight.await
     }
 }

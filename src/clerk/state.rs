@@ -24,6 +24,10 @@ use crate::{poller::PollerRemote, timer::Timer};
 /// of leeway and 5 s until its next poll.
 const LEEWAY: u64 = 10 + 5;
 
+/// How long work that has just ended is not begun again for a caller: the poller's
+/// own interval in clerk-js.
+const COOLDOWN: Duration = Duration::from_secs(5);
+
 pub(super) type Task<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
 /// Work in flight that several wait for; its end is the same for all.
@@ -35,6 +39,21 @@ pub(super) struct Key {
     pub(super) session: String,
     pub(super) template: Option<String>,
     pub(super) organization: Option<String>,
+}
+
+/// What is shared while it is in flight, and for a while after.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) enum Work {
+    Load,
+    Mint(Key),
+    Verify,
+}
+
+/// A token, how old it was at an instant, and that instant.
+pub(super) struct Cached<I> {
+    token: SessionToken,
+    age: Duration,
+    since: I,
 }
 
 /// A refresher but for its poller's owner.
@@ -58,8 +77,12 @@ pub(super) struct State<I> {
     pub(super) known: bool,
     pub(super) organization: Option<String>,
     pub(super) status: RefresherStatus,
-    /// Tokens, with the instant at which each was asked for.
-    pub(super) tokens: HashMap<Key, (SessionToken, I)>,
+    pub(super) tokens: HashMap<Key, Cached<I>>,
+    /// What the issuer's clock read at an instant: when a token was asked for that
+    /// was new.
+    issuer: Option<(u64, I)>,
+    /// How work ended, and when.
+    settled: HashMap<Work, (Result<(), TokenError>, I)>,
     /// No request before this long after that instant.
     gate: Option<(I, Duration)>,
     pub(super) mints: HashMap<Key, WeakShared<Task<Result<SessionToken, TokenError>>>>,
@@ -76,6 +99,8 @@ impl<I> State<I> {
             organization: None,
             status: RefresherStatus::Loading,
             tokens: HashMap::new(),
+            issuer: None,
+            settled: HashMap::new(),
             gate: None,
             mints: HashMap::new(),
             loading: None,
@@ -104,35 +129,68 @@ impl<T: Timer, X> Core<T, X> {
     /// A cached token with enough of its life left. Ages count in whole seconds,
     /// as the token's own times do.
     pub(super) fn cached(&self, state: &State<T::Instant>, key: &Key) -> Option<SessionToken> {
-        let (token, sent) = state.tokens.get(key)?;
-        let age = self.timer.elapsed(*sent);
-        let left = token
-            .claims()
-            .lifetime()
-            .as_secs()
-            .checked_sub(age.as_secs())?;
-        (left >= LEEWAY).then(|| token.aged(age))
+        let cached = state.tokens.get(key)?;
+        let age = cached.age + self.timer.elapsed(cached.since);
+        let life = cached.token.claims().lifetime();
+        let left = life.as_secs().checked_sub(age.as_secs())?;
+        (left >= LEEWAY).then(|| cached.token.aged(age))
     }
 
-    /// Takes in a token, unless a fresher one is there. Returns it, or nothing where
-    /// its session is no longer the one asked for.
+    /// How work of that kind ended just now.
+    pub(super) fn settled(
+        &self,
+        state: &State<T::Instant>,
+        work: &Work,
+    ) -> Option<Result<(), TokenError>> {
+        let (result, at) = state.settled.get(work)?;
+        (self.timer.elapsed(*at) < COOLDOWN).then(|| result.clone())
+    }
+
+    /// Keeps how work has ended.
+    pub(super) fn settle(&self, work: Work, result: Result<(), TokenError>) {
+        let now = self.timer.now();
+        self.lock().settled.insert(work, (result, now));
+    }
+
+    /// Takes in a token that was asked for at an instant, unless a fresher one is
+    /// there. Returns it, or nothing where its session is no longer the one asked
+    /// for.
+    ///
+    /// A token that was `minted` for the request is new. One that came with a client
+    /// may be older: it is as old as the issuer's clock says, as far as that is known.
     pub(super) fn store(
         &self,
         key: Key,
         token: &SessionToken,
-        sent: T::Instant,
+        since: T::Instant,
+        minted: bool,
     ) -> Option<SessionToken> {
         let mut state = self.lock();
         if state.session.as_ref() != Some(&key.session) {
             return None;
         }
-        let token = token.aged(self.timer.elapsed(sent));
-        state.status = RefresherStatus::Ready;
-        match state.tokens.get(&key) {
-            Some((kept, _)) if !token.is_fresher_than(kept) => {}
-            _ => drop(state.tokens.insert(key, (token.clone(), sent))),
+        let age = match state.issuer {
+            Some((read, at)) if !minted => {
+                let reads = Duration::from_secs(read) + self.timer.elapsed(at);
+                let now = reads.saturating_sub(self.timer.elapsed(since));
+                now.saturating_sub(Duration::from_secs(token.issued_at()))
+            }
+            _ => {
+                state.issuer = Some((token.issued_at(), since));
+                Duration::ZERO
+            }
+        };
+        if minted {
+            state.status = RefresherStatus::Ready;
         }
-        Some(token)
+        match state.tokens.get(&key) {
+            Some(kept) if !token.is_fresher_than(&kept.token) => {}
+            _ => {
+                let token = token.clone();
+                state.tokens.insert(key, Cached { token, age, since });
+            }
+        }
+        Some(token.aged(age + self.timer.elapsed(since)))
     }
 
     /// Takes in a session that is known to be there.
@@ -149,7 +207,7 @@ impl<T: Timer, X> Core<T, X> {
             }
         };
         if let Some((token, sent)) = session.token.zip(sent) {
-            self.store(key, &token, sent);
+            self.store(key, &token, sent, false);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tokens, and what they say of themselves.
 
-use core::{fmt, time::Duration};
+use core::{fmt, str::FromStr, time::Duration};
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -8,7 +8,22 @@ use serde_json::Value;
 
 /// The client token, which proves who the client is; a secret.
 ///
-/// It is shown in no `Debug`, error or trace.
+/// Parses from text. It is shown in no `Debug`, error or trace.
+///
+/// # Errors
+///
+/// [`InvalidClientToken`] if the text is empty, or holds what a header cannot: a
+/// blank, a line's end, anything but visible ASCII.
+///
+/// # Examples
+///
+/// ```
+/// use afterbeat::clerk::ClientToken;
+///
+/// let token: ClientToken = "eyJhbGciOiJSUzI1NiJ9.e30.c2ln".parse().unwrap();
+/// assert_eq!(format!("{token:?}"), "ClientToken(..)");
+/// assert!("read from a file\n".parse::<ClientToken>().is_err());
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientToken(Arc<str>);
 
@@ -27,15 +42,25 @@ impl ClientToken {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => value,
         };
-        (!token.is_empty()).then(|| Self::from(token))
+        token.parse().ok()
     }
 }
 
-impl<S: Into<Arc<str>>> From<S> for ClientToken {
-    fn from(token: S) -> Self {
-        Self(token.into())
+impl FromStr for ClientToken {
+    type Err = InvalidClientToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidClientToken> {
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidClientToken);
+        }
+        Ok(Self(text.into()))
     }
 }
+
+/// The error of a text that cannot be a client token. The text itself is not shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the client token is not one or more characters of visible ASCII")]
+pub struct InvalidClientToken;
 
 impl fmt::Debug for ClientToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,6 +115,11 @@ impl SessionToken {
     #[must_use]
     pub fn expires_in(&self) -> Duration {
         self.claims.lifetime().saturating_sub(self.age)
+    }
+
+    /// When it was issued, in the seconds of the issuer's clock.
+    pub(super) fn issued_at(&self) -> u64 {
+        self.claims.issued_at
     }
 
     /// Whether this token is to replace `other`, of the same session and

@@ -106,6 +106,12 @@ impl Response {
         }
     }
 
+    /// Returns the HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
     /// Sets what `Retry-After` asked for; a date counts from the response's own
     /// `Date`.
     #[must_use]

@@ -104,7 +104,7 @@ impl Fapi {
     pub fn builder(&self) -> RefresherBuilder<Self, ManualTimer> {
         let api = "https://clerk.example.test".parse().unwrap();
         RefresherBuilder::with_timer(self.timer.clone(), api, self.clone())
-            .client_token(CLIENT_TOKEN)
+            .client_token(CLIENT_TOKEN.parse().unwrap())
     }
 
     /// Drives a refresher while `scenario` goes on.

@@ -45,7 +45,7 @@ fn says(reply: &'static str) -> impl Fn(&mut TcpStream) + Send + 'static {
 fn refresher(api: FrontendApi) -> Refresher {
     let transport = HttpTransport::new().unwrap();
     RefresherBuilder::new(api, transport)
-        .client_token(CLIENT_TOKEN)
+        .client_token(CLIENT_TOKEN.parse().unwrap())
         .last_token("e30.eyJzaWQiOiJzIiwic3ViIjoidSIsImlhdCI6MCwiZXhwIjo2MH0.c2ln")
         .unwrap()
         .interval(Duration::MAX)
@@ -56,7 +56,7 @@ fn refresher(api: FrontendApi) -> Refresher {
 async fn start_up(api: FrontendApi) -> TokenError {
     let transport = HttpTransport::new().unwrap();
     let refresher = RefresherBuilder::new(api, transport)
-        .client_token(CLIENT_TOKEN)
+        .client_token(CLIENT_TOKEN.parse().unwrap())
         .spawn();
     refresher.ready().await.unwrap_err()
 }

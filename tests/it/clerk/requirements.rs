@@ -824,10 +824,7 @@ fn bad_input_is_refused_with_value_and_rule() {
             "sk_live_Y2xlcms",
             "is neither an http(s) URL nor a publishable key",
         ),
-        (
-            "https://",
-            "is neither an http(s) URL nor a publishable key",
-        ),
+        ("https://", "has no host"),
         ("https://:443", "has no host"),
         ("https://a.test:https", "has a port that is not one"),
         ("https://a.test?x=1", "holds more than an origin and a path"),
@@ -842,6 +839,11 @@ fn bad_input_is_refused_with_value_and_rule() {
         ("pk_live_YS9iJA", "has a key that holds more than a host"),
     ] {
         assert_eq!(api(value), format!("`{value}` {rule}"));
+    }
+    for bad in ["", "two words", "line\n", "t\u{f6}ken"] {
+        let error = bad.parse::<afterbeat::clerk::ClientToken>().unwrap_err();
+        let said = "the client token is not one or more characters of visible ASCII";
+        assert_eq!(error.to_string(), said);
     }
     let fapi = Fapi::new(|_| Answer::Fine);
     let last = |jwt: &str| fapi.builder().last_token(jwt).unwrap_err().to_string();
@@ -1014,4 +1016,68 @@ fn an_answer_that_comes_after_the_sign_out_is_dropped() {
         assert!(matches!(late, Err(TokenError::SignedOut(_))), "{late:?}");
         assert!(matches!(refresher.status(), RefresherStatus::SignedOut(_)));
     });
+}
+
+/// A client that brings the same token again does not make it any younger.
+#[test]
+fn a_token_that_comes_with_a_client_is_as_old_as_it_is() {
+    let issued_at_0 = Fapi::new(|_| Answer::Fine).jwt();
+    let fapi = Fapi::new(move |call| match call.on {
+        On::Tokens => fails_401(),
+        On::Client => {
+            let token = json!({ "jwt": issued_at_0 });
+            exactly(200, &client(&json!([session(&token)])))
+        }
+    });
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        assert_eq!(
+            refresher.get_token().await.unwrap().expires_in(),
+            60 * SECOND
+        );
+        fapi.timer.sleep(30 * SECOND).await;
+        assert_eq!(
+            refresher.get_token().await.unwrap().expires_in(),
+            30 * SECOND
+        );
+        for _ in 0..10 {
+            fapi.timer.sleep(30 * SECOND).await;
+            refresher.get_token().await.unwrap_err();
+        }
+    });
+}
+
+/// D7 and G6, as far as callers go: whatever they do, five seconds pass.
+#[test]
+fn callers_do_not_begin_again_what_has_just_failed() {
+    let fapi = Fapi::new(|call| match call.on {
+        On::Tokens => fails_401(),
+        On::Client => exactly(200, &client(&json!([session(&json!(null))]))),
+    });
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.poller().stop();
+        fapi.timer.sleep(SECOND).await;
+        for n in 0..39 {
+            let request = TokenRequest::new();
+            let request = if n % 2 == 0 { request.force() } else { request };
+            refresher.token(&request).await.unwrap_err();
+            fapi.timer.sleep(Duration::from_millis(250)).await;
+        }
+    });
+    assert_eq!(fapi.instants(On::Tokens), [1, 6].map(Duration::from_secs));
+    assert_eq!(fapi.instants(On::Client).len(), 1 + 2);
+}
+
+/// The same for a start-up that failed: no storm while nothing is known.
+#[test]
+fn callers_do_not_begin_again_a_start_up_that_has_just_failed() {
+    let fapi = Fapi::new(|_| fails_500());
+    fapi.run(async |refresher| {
+        for _ in 0..99 {
+            refresher.get_token().await.unwrap_err();
+            fapi.timer.sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert_eq!(fapi.instants(On::Client), [0, 5].map(Duration::from_secs));
 }
