@@ -807,3 +807,66 @@ fn reasons_are_sentences() {
         assert_eq!(reason.to_string(), said);
     }
 }
+
+/// S11: curve, count and clock begin anew.
+#[test]
+fn a_reset_cursor_is_a_new_one() {
+    let timer = ManualTimer::new();
+    let second = Duration::from_secs(1);
+    let mut attempts = RetryBuilder::with_timer(&timer)
+        .initial_delay(second)
+        .jitter(Jitter::NONE)
+        .max_retries(2)
+        .max_elapsed(4 * second)
+        .attempts();
+    for round in 1..=3 {
+        assert_eq!(timer.run(attempts.failed("lost")), Ok(()));
+        assert_eq!(timer.run(attempts.failed("lost")), Ok(()));
+        assert_eq!(timer.now(), round * 3 * second);
+        assert_eq!(timer.run(attempts.failed("lost")), Err("lost"));
+        attempts.reset();
+    }
+}
+
+/// What can be seen of a future says where it stands, and shows no value.
+#[test]
+fn debug_texts_say_where_things_stand() {
+    let timer = ManualTimer::new();
+    let waits = RetryBuilder::with_timer(&timer).backoff(Backoff::constant(Duration::from_secs(1)));
+    let mut attempts = waits.max_retries(1).attempts();
+    let mut wait = pin!(attempts.failed("secret"));
+    assert_eq!(format!("{wait:?}"), "Pause(\"wait\")");
+    timer.run(wait.as_mut()).unwrap();
+    assert_eq!(format!("{wait:?}"), "Pause(\"done\")");
+    assert_eq!(
+        format!("{:?}", attempts.failed("secret")),
+        "Pause(\"gave up\")"
+    );
+    assert_eq!(format!("{attempts:?}"), "Attempts { failures: 2, .. }");
+
+    let mut retry = pin!(waits.max_retries(1).retry(|| {
+        let slow = timer.sleep(Duration::from_secs(1));
+        async move {
+            slow.await;
+            Err::<(), _>("secret")
+        }
+    }));
+    let mut seen = vec![format!("{retry:?}")];
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..4 {
+        let _ = retry.as_mut().poll(&mut context);
+        seen.push(format!("{retry:?}"));
+        timer.advance(Duration::from_secs(1));
+    }
+    let states = [
+        ("ready", 0),
+        ("attempt", 0),
+        ("wait", 1),
+        ("attempt", 1),
+        ("done", 2),
+    ];
+    let expected = states.map(|(state, failures)| {
+        format!("Retry {{ state: \"{state}\", failures: {failures}, .. }}")
+    });
+    assert_eq!(seen, expected);
+}

@@ -346,7 +346,15 @@ fn curves_are_plain_values() {
         "Backoff { initial_delay: 125ms, factor: 1.5, max_delay: Some(60s), \
          jitter: Jitter[1, 2], immediate_retry: false }"
     );
+    let uncapped = format!("{:?}", CURVE.without_max_delay());
+    assert!(uncapped.contains("max_delay: None"), "{uncapped}");
     assert_eq!(Jitter::default(), Jitter::between(1.0, 2.0));
+    assert_eq!(
+        CURVE.delays().size_hint(),
+        (usize::MAX, None),
+        "without end"
+    );
+    assert_eq!(format!("{:?}", CURVE.delays()), "Delays { .. }");
 }
 
 #[test]
