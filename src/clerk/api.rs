@@ -1,6 +1,7 @@
 //! Where the API is, and how it is spoken to.
 
 use core::{fmt, str::FromStr};
+use std::net::Ipv6Addr;
 
 use base64::{
     Engine,
@@ -49,9 +50,10 @@ impl FromStr for FrontendApi {
     type Err = InvalidFrontendApi;
 
     fn from_str(text: &str) -> Result<Self, InvalidFrontendApi> {
-        let invalid = |rule| InvalidFrontendApi {
-            value: text.to_owned(),
-            rule,
+        let invalid = |rule| {
+            let secret = text.starts_with("sk_") || text.contains('@');
+            let value = if secret { "(not shown)" } else { text }.to_owned();
+            InvalidFrontendApi { value, rule }
         };
         let key = ["pk_live_", "pk_test_"]
             .iter()
@@ -77,19 +79,26 @@ impl FromStr for FrontendApi {
             .filter(|(scheme, _)| matches!(*scheme, "https" | "http"))
             .ok_or_else(|| invalid("is neither an http(s) URL nor a publishable key"))?;
         let rest = rest.trim_end_matches('/');
-        let authority = rest.split('/').next().unwrap_or_default();
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (authority, None),
         };
         if host.is_empty() {
             return Err(invalid("has no host"));
         }
-        if !rest.bytes().all(|b| b.is_ascii_graphic()) || rest.contains(['?', '#', '@', '\\']) {
-            return Err(invalid("holds more than an origin and a path"));
+        if !is_host(host) {
+            return Err(invalid("has a host that is not one"));
         }
-        if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        if port.is_some_and(|port| !is_port(port)) {
             return Err(invalid("has a port that is not one"));
+        }
+        let named = |place: &str| {
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+            place.bytes().all(plain) && !matches!(place, "" | "." | "..")
+        };
+        if !path.is_empty() && !path.split('/').all(named) {
+            return Err(invalid("holds more than an origin and a plain path"));
         }
         Ok(Self {
             base: format!("{scheme}://{rest}"),
@@ -103,7 +112,23 @@ impl fmt::Display for FrontendApi {
     }
 }
 
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+fn is_host(host: &str) -> bool {
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']');
+        return address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    }
+    host.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b))
+}
+
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
 /// The error of a text that does not say where the API is.
+///
+/// What may be a secret, a secret key or a password in a URL, is not shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{value}` {rule}")]
 pub struct InvalidFrontendApi {
@@ -246,7 +271,9 @@ fn accepted(response: &Response) -> Result<Value, Cause> {
         let rule = response.broken.unwrap_or("is not JSON");
         return body.ok_or(Cause::Malformed { status, rule });
     }
-    let text = |value: &Value| value.as_str().map(str::to_owned);
+    // What the API says goes into errors and logs: names only, and none without end.
+    let name = |text: &&str| text.len() <= 100 && text.bytes().all(|b| b.is_ascii_graphic());
+    let text = |value: &Value| value.as_str().filter(name).map(str::to_owned);
     let codes = body.as_ref().and_then(|body| body["errors"].as_array());
     let codes = codes
         .into_iter()

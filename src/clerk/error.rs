@@ -26,6 +26,15 @@ pub enum TokenError {
         /// How long it took.
         elapsed: Duration,
     },
+    /// The request cannot be sent.
+    #[error("the template `{template}` is not the name of one")]
+    InvalidTemplate {
+        /// The template's name: empty, or what a path takes for a place.
+        template: String,
+    },
+    /// The refresher's driver has ended, or was never polled and has been dropped.
+    #[error("the refresher's driver has ended")]
+    Ended,
 }
 
 /// How a sign-out was confirmed.
@@ -111,6 +120,9 @@ pub enum Cause {
         /// How long it still gates.
         left: Duration,
     },
+    /// The user was signed out meanwhile; no request was sent.
+    #[error("the user is signed out")]
+    SignedOut,
     /// The transport panicked.
     #[error("the transport panicked")]
     Panicked,
@@ -128,7 +140,7 @@ impl Cause {
             } => Decision::RetryAfter(wait),
             Self::Status { status: 409, .. } => self.has_code(&["resource_locked"]).into(),
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..).into(),
-            Self::Panicked => Decision::GiveUp,
+            Self::Panicked | Self::SignedOut => Decision::GiveUp,
             _ => Decision::Retry,
         }
     }

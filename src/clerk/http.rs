@@ -3,7 +3,7 @@
 use core::time::Duration;
 use reqwest::{
     Client, Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER},
+    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
 
@@ -14,7 +14,7 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// Speaks HTTP to the API, with TLS by rustls.
 ///
-/// Follows no redirect and keeps no cookies. A reply of more than 256 KiB, or one
+/// Follows no redirect, keeps no cookies, and takes the system's proxies. A reply of more than 256 KiB, or one
 /// that is not complete after the time limit, is an error.
 ///
 /// # Examples
@@ -58,13 +58,15 @@ impl HttpTransport {
         Ok(Self { client })
     }
 
-    async fn exchange(&self, request: Request) -> Result<Response, reqwest::Error> {
+    async fn exchange(&self, request: Request) -> Result<Response, TransportError> {
         let method = match request.body() {
             Some(_) => Method::POST,
             None => Method::GET,
         };
         let mut sending = self.client.request(method, request.url());
         if let Some(token) = request.authorization() {
+            let mut token = HeaderValue::from_str(token).map_err(TransportError::new)?;
+            token.set_sensitive(true);
             sending = sending.header(AUTHORIZATION, token);
         }
         if let Some(body) = request.body() {
@@ -72,7 +74,9 @@ impl HttpTransport {
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(body.to_owned());
         }
-        let mut reply = sending.send().await?;
+        // The URL's query may hold a token.
+        let failed = |error: reqwest::Error| TransportError::new(error.without_url());
+        let mut reply = sending.send().await.map_err(failed)?;
         let headers = reply.headers();
         let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.to_owned());
         let mut response = Response {
@@ -105,9 +109,7 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let sent = self.exchange(request).await;
-        // The URL's query may hold a token.
-        sent.map_err(|error| TransportError::new(error.without_url()))
+        self.exchange(request).await
     }
 }
 
@@ -116,7 +118,7 @@ impl Transport for HttpTransport {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let value = text(RETRY_AFTER)?.trim();
-    if let Ok(seconds) = value.parse() {
+    if let (true, Ok(seconds)) = (value.bytes().all(|b| b.is_ascii_digit()), value.parse()) {
         return Some(Duration::from_secs(seconds));
     }
     let date = |text| httpdate::parse_http_date(text).ok();

@@ -9,17 +9,13 @@ use core::{
 };
 use std::sync::{Arc, Mutex, OnceLock};
 
-use futures::{
-    FutureExt, StreamExt,
-    channel::mpsc,
-    future::{ready, select},
-};
+use futures::{StreamExt, channel::mpsc, future::select};
 
 use super::{
     api::FrontendApi,
     error::{SignedOut, TokenError},
     sequence::OutageVerdict,
-    state::{Core, Flight, State, Task, Work},
+    state::{Asker, Core, Flight, State, Task, Work},
     token::{ClientToken, InvalidToken, SessionToken},
     transport::Transport,
 };
@@ -146,7 +142,7 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
             let core = Arc::clone(&core);
             move || tick(Arc::clone(&core))
         });
-        drop(core.loading(&mut core.lock()));
+        drop(core.share(&Work::Load, false, Asker::Poller));
         let driver = async move {
             let work = queue.for_each_concurrent(None, |work| work);
             select(pin!(polling), pin!(work)).await;
@@ -181,18 +177,30 @@ impl<X, T> fmt::Debug for RefresherBuilder<X, T> {
     }
 }
 
-/// One look of the poller: mints where the active token has not enough life left.
+/// One look of the poller: mints where the active token has not enough life left,
+/// and starts up again, without waiting for it, where that has failed.
 async fn tick<T, X>(core: Arc<Core<T, X>>) -> Result<(), TokenError>
 where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
-    let mint = {
+    let (mint, task) = {
         let mut state = core.lock();
-        let key = state.key(&TokenRequest::new());
-        let wanting = key.filter(|key| core.cached(&state, key).is_none());
-        wanting.map(|key| core.minting(&mut state, key, false))
+        match state.key(&TokenRequest::new()) {
+            Some(key) if core.cached(&state, &key).is_some() => return Ok(()),
+            Some(key) => {
+                let work = Work::Mint(key);
+                let (mint, task) = core.flight(&mut state, &work, false, Asker::Poller);
+                (Some(mint), task)
+            }
+            None if state.signed_out().is_some() => return Ok(()),
+            None => {
+                let (_, task) = core.flight(&mut state, &Work::Load, false, Asker::Caller);
+                (None, task)
+            }
+        }
     };
+    core.begin(task);
     match mint {
         Some(mint) => mint.await.map(drop),
         None => Ok(()),
@@ -311,8 +319,12 @@ impl Refresher {
         loop {
             match Arc::clone(&self.core).serve(request) {
                 Served::Now(result) => return result,
-                Served::Minting(flight) => return flight.await,
-                Served::Loading(flight) => flight.await?,
+                Served::Minting(flight) => {
+                    return flight
+                        .await
+                        .and_then(|token| token.ok_or(TokenError::Ended));
+                }
+                Served::Loading(flight) => drop(flight.await?),
             }
         }
     }
@@ -327,7 +339,10 @@ impl Refresher {
     ///
     /// Dropping the future cancels nothing.
     pub async fn ready(&self) -> Result<(), TokenError> {
-        Arc::clone(&self.core).known().await
+        match Arc::clone(&self.core).loading()? {
+            Some(flight) => flight.await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Returns what is known of the session at this moment.
@@ -356,14 +371,15 @@ impl fmt::Debug for Refresher {
 /// What there is for a request.
 enum Served {
     Now(Result<SessionToken, TokenError>),
-    Minting(Flight<SessionToken>),
-    Loading(Flight<()>),
+    Minting(Flight),
+    Loading(Flight),
 }
 
 /// A core without the types of its timer and its transport.
 trait Api: Send + Sync {
     fn serve(self: Arc<Self>, request: &TokenRequest) -> Served;
-    fn known(self: Arc<Self>) -> Flight<()>;
+    /// The start-up that will tell of the session; none where it is known.
+    fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError>;
     fn status(&self) -> RefresherStatus;
 }
 
@@ -373,33 +389,44 @@ where
     X: Transport,
 {
     fn serve(self: Arc<Self>, request: &TokenRequest) -> Served {
+        if let Some(template @ ("" | "." | "..")) = request.template.as_deref() {
+            let template = template.to_owned();
+            return Served::Now(Err(TokenError::InvalidTemplate { template }));
+        }
         let mut state = self.lock();
-        if let RefresherStatus::SignedOut(reason) = &state.status {
-            return Served::Now(Err(TokenError::SignedOut(reason.clone())));
+        if let Some(error) = state.signed_out() {
+            return Served::Now(Err(error));
         }
         let Some(key) = state.key(request) else {
-            return Served::Loading(self.known_or_loading(&mut state));
+            let (flight, task) = self.flight(&mut state, &Work::Load, false, Asker::Caller);
+            drop(state);
+            self.begin(task);
+            return Served::Loading(flight);
         };
         match self.cached(&state, &key) {
             Some(token) if !request.force => return Served::Now(Ok(token)),
             _ => {}
         }
-        match self.settled(&state, &Work::Mint(key.clone())) {
-            Some(Err(error)) => Served::Now(Err(error)),
-            _ => Served::Minting(self.minting(&mut state, key, request.force)),
-        }
+        let work = Work::Mint(key);
+        let (flight, task) = self.flight(&mut state, &work, request.force, Asker::Caller);
+        drop(state);
+        self.begin(task);
+        Served::Minting(flight)
     }
 
-    fn known(self: Arc<Self>) -> Flight<()> {
-        let mut state = self.lock();
-        if let RefresherStatus::SignedOut(reason) = &state.status {
-            let error = TokenError::SignedOut(reason.clone());
-            return ready(Err(error)).boxed().shared();
-        }
-        if state.known {
-            return ready(Ok(())).boxed().shared();
-        }
-        self.known_or_loading(&mut state)
+    fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError> {
+        let (flight, task) = {
+            let mut state = self.lock();
+            if let Some(error) = state.signed_out() {
+                return Err(error);
+            }
+            if state.known {
+                return Ok(None);
+            }
+            self.flight(&mut state, &Work::Load, false, Asker::Caller)
+        };
+        self.begin(task);
+        Ok(Some(flight))
     }
 
     fn status(&self) -> RefresherStatus {

@@ -3,17 +3,14 @@
 use core::{panic::AssertUnwindSafe, time::Duration};
 use std::sync::Arc;
 
-use futures::{
-    FutureExt,
-    future::{WeakShared, ready},
-};
+use futures::FutureExt;
 
 use super::{
     NETWORK, NETWORK_RETRIES, SESSION, SESSION_RETRIES,
     api::{Client, Session, minted},
     error::{Cause, SignedOut, TokenError},
-    refresher::{RefresherStatus, TokenRequest},
-    state::{Core, Flight, Key, State, Task, Work},
+    refresher::RefresherStatus,
+    state::{Asker, Core, Ended, Key, Work},
     token::{ClientToken, SessionToken},
     transport::{Request, Response, Transport},
 };
@@ -65,10 +62,16 @@ where
         &self,
         request: impl FnOnce(Option<ClientToken>) -> Request,
     ) -> Result<(Response, T::Instant), Cause> {
-        if let Some(left) = self.gated() {
-            return Err(Cause::Gated { left });
-        }
-        let used = self.lock().client_token.clone();
+        let used = {
+            let state = self.lock();
+            if state.signed_out().is_some() {
+                return Err(Cause::SignedOut);
+            }
+            if let Some(left) = self.gated(&state) {
+                return Err(Cause::Gated { left });
+            }
+            state.client_token.clone()
+        };
         let (request, sent) = (request(used.clone()), self.timer.now());
         let sending = AssertUnwindSafe(async { self.transport.send(request).await }).catch_unwind();
         let response = sending
@@ -95,7 +98,14 @@ where
                 .mint(&key.session, template, organization, force, token)
         };
         let (response, sent) = self.send(request).await?;
-        Ok((minted(&response)?, sent))
+        let token = minted(&response)?;
+        if token.claims().session_id() != key.session {
+            return Err(Cause::Malformed {
+                status: response.status,
+                rule: "holds the token of another session",
+            });
+        }
+        Ok((token, sent))
     }
 
     async fn send_client(&self) -> Result<(Client, T::Instant), Cause> {
@@ -156,41 +166,42 @@ where
         self.scheduled(policy, decide, || self.send_client()).await
     }
 
+    /// Does work that is in flight for everyone.
+    pub(super) async fn perform(self: Arc<Self>, work: Work, force: bool) -> Ended {
+        match work {
+            Work::Load => self.load().await.map(|()| None),
+            Work::Mint(key) => self.mint(key, force).await.map(Some),
+            Work::Verify => self.verify().await.map(|()| None),
+        }
+    }
+
     /// A whole sequence: mints by the session schedule and, where the user may be
     /// signed out, verifies that.
-    async fn mint(self: Arc<Self>, key: Key, force: bool) -> Result<SessionToken, TokenError> {
+    async fn mint(self: &Arc<Self>, key: Key, force: bool) -> Result<SessionToken, TokenError> {
         let policy = self.by_session_schedule();
         let sequence = self.scheduled(policy, Cause::decision, || self.send_mint(&key, force));
         let failure = match sequence.await {
             Ok((token, sent)) => {
-                let stored = self.store(key, &token, sent, true);
-                return stored.ok_or_else(|| self.signed_out());
+                let mut state = self.lock();
+                let stored = self.store(&mut state, key, &token, sent, true);
+                let gone = || TokenError::SignedOut(SignedOut::GONE);
+                return stored.ok_or_else(|| state.signed_out().unwrap_or_else(gone));
             }
             Err(failure) => failure,
         };
-        let mut error = None;
         if failure.cause.suspects_sign_out() {
-            error = self.verified().await.err();
+            self.share(&Work::Verify, false, Asker::Caller).await?;
             // The answer may have brought a token.
             let state = self.lock();
-            if let (None, Some(token)) = (&error, self.cached(&state, &key)) {
+            if let Some(token) = self.cached(&state, &key) {
                 return Ok(token);
             }
         }
-        self.degraded();
-        let error = error.unwrap_or_else(|| failure.into());
-        self.settle(Work::Mint(key), Err(error.clone()));
-        Err(error)
+        Err(self.failed(failure))
     }
 
-    async fn verify(self: Arc<Self>) -> Result<(), TokenError> {
-        let result = self.ask_for_session().await;
-        self.settle(Work::Verify, result.clone());
-        result
-    }
-
-    /// Asks once whether the session is still there.
-    async fn ask_for_session(&self) -> Result<(), TokenError> {
+    /// Asks whether the session is still there.
+    async fn verify(&self) -> Result<(), TokenError> {
         let fetched = match self.verdict {
             OutageVerdict::SignOut => self.fetch_client().await,
             OutageVerdict::KeepAndBackOff => {
@@ -203,27 +214,22 @@ where
                 self.scheduled(policy, decide, || self.send_client()).await
             }
         };
+        let outage_signs_out = self.verdict == OutageVerdict::SignOut;
         match fetched {
             Ok((client, sent)) => self.take_in(&client, sent),
-            Err(failure) if failure.cause.confirms_sign_out() => {
-                Err(self.sign_out(failure.cause.signed_out()))
-            }
             Err(failure)
-                if self.verdict == OutageVerdict::SignOut
-                    && failure.cause.has_status(&[403, 500]) =>
+                if failure.cause.confirms_sign_out()
+                    || outage_signs_out && failure.cause.has_status(&[403, 500]) =>
             {
                 Err(self.sign_out(failure.cause.signed_out()))
             }
-            Err(failure) => {
-                self.degraded();
-                Err(failure.into())
-            }
+            Err(failure) => Err(self.failed(failure)),
         }
     }
 
     /// Finds out which session there is: from the API, or in an outage from the
     /// last token, with a mint that the poller waits for.
-    async fn load(self: Arc<Self>) -> Result<(), TokenError> {
+    async fn load(self: &Arc<Self>) -> Result<(), TokenError> {
         let failure = match self.fetch_client().await {
             Ok((client, sent)) => {
                 self.take_in(&client, sent)?;
@@ -232,140 +238,75 @@ where
             }
             Err(failure) => failure,
         };
+        if let Some(error) = self.lock().signed_out() {
+            return Err(error);
+        }
         if failure.cause.confirms_sign_out() {
             return Err(self.sign_out(failure.cause.signed_out()));
         }
-        self.degraded();
         let refused = matches!(
             failure.cause,
             Cause::Status {
                 status: 400..500,
                 ..
             }
-        );
+        ) && failure.cause.decision() == Decision::GiveUp;
         let last = self.last_token.as_ref().map(SessionToken::claims);
         let wanted = self.lock().session.clone();
         let same = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
         let Some(claims) = last.filter(|claims| !refused && same(claims.session_id())) else {
-            let error = TokenError::from(failure);
-            self.settle(Work::Load, Err(error.clone()));
-            return Err(error);
+            return Err(self.failed(failure));
         };
+        // Stop, session, forced mint, start: in this order, and in every case.
         self.poller().stop();
-        self.adopt(
-            Session {
-                id: claims.session_id().to_owned(),
-                organization: claims.organization_id().map(str::to_owned),
-                token: None,
-            },
-            None,
-        );
-        let core = Arc::clone(&self);
-        self.work(async move {
-            let mint = {
-                let mut state = core.lock();
-                let key = state.key(&TokenRequest::new());
-                key.map(|key| core.minting(&mut state, key, true))
-            };
-            if let Some(mint) = mint {
-                // Whatever comes of it: the poller goes on.
-                drop(mint.await);
+        let session = Session {
+            id: claims.session_id().to_owned(),
+            organization: claims.organization_id().map(str::to_owned),
+            token: None,
+        };
+        let (mint, task) = {
+            let mut state = self.lock();
+            state.status = RefresherStatus::Degraded;
+            let work = Work::Mint(Key {
+                session: session.id.clone(),
+                template: None,
+                organization: session.organization.clone(),
+            });
+            self.adopt(&mut state, session, None);
+            self.flight(&mut state, &work, true, Asker::Poller)
+        };
+        self.begin(task);
+        let core = Arc::clone(self);
+        let start = async move {
+            drop(mint.await);
+            if core.lock().signed_out().is_none() {
                 core.poller().start();
             }
-        });
+        };
+        self.begin(Some(start.boxed()));
         Ok(())
     }
 
     fn take_in(&self, client: &Client, sent: T::Instant) -> Result<(), TokenError> {
-        let wanted = self.lock().session.clone();
-        match client.session(wanted.as_deref()) {
-            Some(session) => {
-                self.adopt(session, Some(sent));
-                Ok(())
-            }
-            None => Err(self.sign_out(SignedOut::GONE)),
-        }
-    }
-
-    /// What a caller is told whose session is gone.
-    fn signed_out(&self) -> TokenError {
-        match &self.lock().status {
-            RefresherStatus::SignedOut(reason) => TokenError::SignedOut(reason.clone()),
-            _ => TokenError::SignedOut(SignedOut::GONE),
-        }
-    }
-
-    fn degraded(&self) {
         let mut state = self.lock();
-        if !matches!(state.status, RefresherStatus::SignedOut(_)) {
-            state.status = RefresherStatus::Degraded;
+        if let Some(error) = state.signed_out() {
+            return Err(error);
         }
-    }
-
-    fn work(&self, work: impl Future<Output = ()> + Send + 'static) {
-        // Refused only where the driver has ended, and with it all work.
-        let _ = self.work.unbounded_send(work.boxed());
-    }
-
-    /// The flight that is there, or a new one that goes on without its callers.
-    fn flight<R: Clone + Send + Sync + 'static>(
-        &self,
-        flight: Option<&WeakShared<Task<Result<R, TokenError>>>>,
-        work: impl FnOnce() -> Task<Result<R, TokenError>>,
-    ) -> Flight<R> {
-        if let Some(flight) = flight.and_then(WeakShared::upgrade) {
-            if flight.peek().is_none() {
-                return flight;
-            }
+        if let Some(session) = client.session(state.session.as_deref()) {
+            self.adopt(&mut state, session, Some(sent));
+            return Ok(());
         }
-        let flight = work().shared();
-        self.work(flight.clone().map(drop));
-        flight
+        drop(state);
+        Err(self.sign_out(SignedOut::GONE))
     }
 
-    /// The sequence in flight for a key, or a new one.
-    pub(super) fn minting(
-        self: &Arc<Self>,
-        state: &mut State<T::Instant>,
-        key: Key,
-        force: bool,
-    ) -> Flight<SessionToken> {
-        let work = || Arc::clone(self).mint(key.clone(), force).boxed();
-        let flight = self.flight(state.mints.get(&key), work);
-        if let Some(weak) = flight.downgrade() {
-            state.mints.insert(key, weak);
+    /// What the failure of a sequence means to everyone.
+    fn failed(&self, failure: Failure) -> TokenError {
+        let mut state = self.lock();
+        if let Some(error) = state.signed_out() {
+            return error;
         }
-        flight
-    }
-
-    /// The start-up in flight, or a new one.
-    pub(super) fn loading(self: &Arc<Self>, state: &mut State<T::Instant>) -> Flight<()> {
-        let work = || Arc::clone(self).load().boxed();
-        let flight = self.flight(state.loading.as_ref(), work);
-        state.loading = flight.downgrade();
-        flight
-    }
-
-    /// The start-up that failed just now, the one in flight, or a new one.
-    pub(super) fn known_or_loading(self: &Arc<Self>, state: &mut State<T::Instant>) -> Flight<()> {
-        match self.settled(state, &Work::Load) {
-            Some(result) => ready(result).boxed().shared(),
-            None => self.loading(state),
-        }
-    }
-
-    /// How the verification ended just now, or the one in flight, or a new one, will.
-    async fn verified(self: &Arc<Self>) -> Result<(), TokenError> {
-        let flight = {
-            let mut state = self.lock();
-            if let Some(result) = self.settled(&state, &Work::Verify) {
-                return result;
-            }
-            let work = || Arc::clone(self).verify().boxed();
-            let flight = self.flight(state.verification.as_ref(), work);
-            state.verification = flight.downgrade();
-            flight
-        };
-        flight.await
+        state.status = RefresherStatus::Degraded;
+        failure.into()
     }
 }

@@ -1,14 +1,16 @@
-//! What a refresher knows: one lock, never held across an await.
+//! What a refresher knows: one lock, never held across an await, and no waker is
+//! called under it.
 
 use core::{future::Future, pin::Pin, time::Duration};
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use futures::{
-    channel::mpsc::UnboundedSender,
-    future::{Shared, WeakShared},
+    FutureExt,
+    channel::{mpsc::UnboundedSender, oneshot},
+    future::Shared,
 };
 
 use super::{
@@ -17,6 +19,7 @@ use super::{
     refresher::{RefresherStatus, TokenRequest},
     sequence::OutageVerdict,
     token::{ClientToken, SessionToken},
+    transport::Transport,
 };
 use crate::{poller::PollerRemote, timer::Timer};
 
@@ -24,14 +27,21 @@ use crate::{poller::PollerRemote, timer::Timer};
 /// of leeway and 5 s until its next poll.
 const LEEWAY: u64 = 10 + 5;
 
-/// How long work that has just ended is not begun again for a caller: the poller's
-/// own interval in clerk-js.
+/// How long callers share how work has ended, before it is begun again for them: the
+/// poller's own interval in clerk-js.
 const COOLDOWN: Duration = Duration::from_secs(5);
+
+/// The longest that a `Retry-After` gates.
+const MAX_GATE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) type Task<R> = Pin<Box<dyn Future<Output = R> + Send>>;
 
-/// Work in flight that several wait for; its end is the same for all.
-pub(super) type Flight<R> = Shared<Task<Result<R, TokenError>>>;
+/// How work ended: a mint with a token, other work without.
+pub(super) type Ended = Result<Option<SessionToken>, TokenError>;
+
+/// The end of work, for all who wait for it. Only the driver polls the work itself,
+/// so that no caller's runtime or death can touch it.
+pub(super) type Flight = Shared<Task<Ended>>;
 
 /// Which token: of which session, template and organization.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -41,12 +51,21 @@ pub(super) struct Key {
     pub(super) organization: Option<String>,
 }
 
-/// What is shared while it is in flight, and for a while after.
+/// What is done once for all who want it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Work {
     Load,
     Mint(Key),
     Verify,
+}
+
+/// For whom work is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Shares what is in flight, and what has just failed.
+    Caller,
+    /// Has waited for its turn: shares what is in flight.
+    Poller,
 }
 
 /// A token, how old it was at an instant, and that instant.
@@ -65,7 +84,7 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) verdict: OutageVerdict,
     pub(super) last_token: Option<SessionToken>,
     pub(super) poller: OnceLock<PollerRemote>,
-    /// Work that goes on when every caller has gone.
+    /// The work that the driver does.
     pub(super) work: UnboundedSender<Task<()>>,
     pub(super) state: Mutex<State<T::Instant>>,
 }
@@ -77,17 +96,14 @@ pub(super) struct State<I> {
     pub(super) known: bool,
     pub(super) organization: Option<String>,
     pub(super) status: RefresherStatus,
-    pub(super) tokens: HashMap<Key, Cached<I>>,
+    tokens: HashMap<Key, Cached<I>>,
     /// What the issuer's clock read at an instant: when a token was asked for that
     /// was new.
     issuer: Option<(u64, I)>,
-    /// How work ended, and when.
-    settled: HashMap<Work, (Result<(), TokenError>, I)>,
     /// No request before this long after that instant.
     gate: Option<(I, Duration)>,
-    pub(super) mints: HashMap<Key, WeakShared<Task<Result<SessionToken, TokenError>>>>,
-    pub(super) loading: Option<WeakShared<Task<Result<(), TokenError>>>>,
-    pub(super) verification: Option<WeakShared<Task<Result<(), TokenError>>>>,
+    /// Work in flight, and work that has ended: when, and whether well.
+    flights: HashMap<Work, (Flight, Option<(I, bool)>)>,
 }
 
 impl<I> State<I> {
@@ -100,11 +116,8 @@ impl<I> State<I> {
             status: RefresherStatus::Loading,
             tokens: HashMap::new(),
             issuer: None,
-            settled: HashMap::new(),
             gate: None,
-            mints: HashMap::new(),
-            loading: None,
-            verification: None,
+            flights: HashMap::new(),
         }
     }
 
@@ -118,6 +131,14 @@ impl<I> State<I> {
                 .clone()
                 .or_else(|| self.organization.clone()),
         })
+    }
+
+    /// What everyone is told, and everything ends with, once the user is signed out.
+    pub(super) fn signed_out(&self) -> Option<TokenError> {
+        match &self.status {
+            RefresherStatus::SignedOut(reason) => Some(TokenError::SignedOut(reason.clone())),
+            _ => None,
+        }
     }
 }
 
@@ -136,22 +157,6 @@ impl<T: Timer, X> Core<T, X> {
         (left >= LEEWAY).then(|| cached.token.aged(age))
     }
 
-    /// How work of that kind ended just now.
-    pub(super) fn settled(
-        &self,
-        state: &State<T::Instant>,
-        work: &Work,
-    ) -> Option<Result<(), TokenError>> {
-        let (result, at) = state.settled.get(work)?;
-        (self.timer.elapsed(*at) < COOLDOWN).then(|| result.clone())
-    }
-
-    /// Keeps how work has ended.
-    pub(super) fn settle(&self, work: Work, result: Result<(), TokenError>) {
-        let now = self.timer.now();
-        self.lock().settled.insert(work, (result, now));
-    }
-
     /// Takes in a token that was asked for at an instant, unless a fresher one is
     /// there. Returns it, or nothing where its session is no longer the one asked
     /// for.
@@ -160,12 +165,12 @@ impl<T: Timer, X> Core<T, X> {
     /// may be older: it is as old as the issuer's clock says, as far as that is known.
     pub(super) fn store(
         &self,
+        state: &mut State<T::Instant>,
         key: Key,
         token: &SessionToken,
         since: T::Instant,
         minted: bool,
     ) -> Option<SessionToken> {
-        let mut state = self.lock();
         if state.session.as_ref() != Some(&key.session) {
             return None;
         }
@@ -194,20 +199,22 @@ impl<T: Timer, X> Core<T, X> {
     }
 
     /// Takes in a session that is known to be there.
-    pub(super) fn adopt(&self, session: Session, sent: Option<T::Instant>) {
-        let key = {
-            let mut state = self.lock();
-            state.session = Some(session.id.clone());
-            state.known = true;
-            state.organization.clone_from(&session.organization);
-            Key {
-                session: session.id,
-                template: None,
-                organization: session.organization,
-            }
+    pub(super) fn adopt(
+        &self,
+        state: &mut State<T::Instant>,
+        session: Session,
+        sent: Option<T::Instant>,
+    ) {
+        state.session = Some(session.id.clone());
+        state.known = true;
+        state.organization.clone_from(&session.organization);
+        let key = Key {
+            session: session.id,
+            template: None,
+            organization: session.organization,
         };
         if let Some((token, sent)) = session.token.zip(sent) {
-            self.store(key, &token, sent, false);
+            self.store(state, key, &token, sent, false);
         }
     }
 
@@ -217,7 +224,6 @@ impl<T: Timer, X> Core<T, X> {
         state.status = RefresherStatus::SignedOut(reason.clone());
         (state.session, state.known) = (None, false);
         state.tokens.clear();
-        state.mints.clear();
         drop(state);
         self.poller().stop();
         TokenError::SignedOut(reason)
@@ -228,16 +234,81 @@ impl<T: Timer, X> Core<T, X> {
     }
 
     /// How long requests are still gated.
-    pub(super) fn gated(&self) -> Option<Duration> {
-        let (since, wait) = self.lock().gate?;
-        wait.checked_sub(self.timer.elapsed(since))
-            .filter(|left| !left.is_zero())
+    pub(super) fn gated(&self, state: &State<T::Instant>) -> Option<Duration> {
+        let (since, wait) = state.gate?;
+        let left = wait.checked_sub(self.timer.elapsed(since))?;
+        (!left.is_zero()).then_some(left)
     }
 
-    /// Gates all requests for as long as the API has asked.
+    /// Gates all requests for as long as the API has asked; a day at most, so that
+    /// no reply can end all work.
     pub(super) fn gate(&self, wait: Duration) {
-        if self.gated() < Some(wait) {
-            self.lock().gate = Some((self.timer.now(), wait));
+        let (now, wait) = (self.timer.now(), wait.min(MAX_GATE));
+        let mut state = self.lock();
+        if self.gated(&state) < Some(wait) {
+            state.gate = Some((now, wait));
         }
+    }
+}
+
+impl<T, X> Core<T, X>
+where
+    T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
+    X: Transport,
+{
+    /// The work in flight, or new work, which is to be begun once the lock has been
+    /// released.
+    pub(super) fn flight(
+        self: &Arc<Self>,
+        state: &mut State<T::Instant>,
+        work: &Work,
+        force: bool,
+        asker: Asker,
+    ) -> (Flight, Option<Task<()>>) {
+        if let Some((flight, ended)) = state.flights.get(work) {
+            let shared = match *ended {
+                None => true,
+                // A mint that went well has left its token in the cache.
+                Some((_, true)) if *work != Work::Verify => false,
+                Some((at, _)) => asker == Asker::Caller && self.timer.elapsed(at) < COOLDOWN,
+            };
+            if shared {
+                return (flight.clone(), None);
+            }
+        }
+        let (end, ended) = oneshot::channel();
+        let core = Arc::clone(self);
+        let task = {
+            let work = work.clone();
+            async move {
+                let result = Arc::clone(&core).perform(work.clone(), force).await;
+                let now = core.timer.now();
+                if let Some((_, ended)) = core.lock().flights.get_mut(&work) {
+                    *ended = Some((now, result.is_ok()));
+                }
+                // Nobody may be waiting.
+                let _ = end.send(result);
+            }
+        };
+        // The sender is dropped unsent where the driver has ended.
+        let flight = ended.map(|result| result.unwrap_or(Err(TokenError::Ended)));
+        let flight = flight.boxed().shared();
+        state.flights.insert(work.clone(), (flight.clone(), None));
+        (flight, Some(task.boxed()))
+    }
+
+    /// Gives work to the driver.
+    pub(super) fn begin(&self, task: Option<Task<()>>) {
+        if let Some(task) = task {
+            // Refused where the driver has ended: the flight tells.
+            let _ = self.work.unbounded_send(task);
+        }
+    }
+
+    /// The work in flight, or new work, begun.
+    pub(super) fn share(self: &Arc<Self>, work: &Work, force: bool, asker: Asker) -> Flight {
+        let (flight, task) = self.flight(&mut self.lock(), work, force, asker);
+        self.begin(task);
+        flight
     }
 }

@@ -51,6 +51,8 @@ pub enum Answer {
     Reject,
     /// Nothing, ever.
     Hang,
+    /// A panic of the transport, past the hook, which would print.
+    Panic,
 }
 
 type Script = dyn Fn(&Call) -> Answer + Send + Sync;
@@ -63,6 +65,7 @@ pub struct Fapi {
     pub lifetime: u64,
     script: Arc<Script>,
     calls: Arc<Mutex<Vec<Call>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Fapi {
@@ -73,6 +76,7 @@ impl Fapi {
             lifetime: 60,
             script: Arc::new(script),
             calls: Arc::default(),
+            requests: Arc::default(),
         }
     }
 
@@ -89,6 +93,10 @@ impl Fapi {
 
     pub fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
     }
 
     /// When requests were sent to an endpoint.
@@ -182,6 +190,7 @@ impl Transport for Fapi {
             body: request.body().map(str::to_owned),
             authorization: request.authorization().map(str::to_owned),
         };
+        self.requests.lock().unwrap().push(request);
         self.calls.lock().unwrap().push(call.clone());
         let answer = (self.script)(&call);
         if !self.latency.is_zero() {
@@ -196,6 +205,7 @@ impl Transport for Fapi {
             Answer::Exactly(response) => Ok(response),
             Answer::Reject => Err(TransportError::new("connection refused")),
             Answer::Hang => std::future::pending().await,
+            Answer::Panic => std::panic::resume_unwind(Box::new("planted")),
         }
     }
 }

@@ -688,20 +688,17 @@ fn down(mint: fn() -> Answer) -> Fapi {
 #[test]
 fn e1_in_an_outage_the_poller_waits_for_one_forced_mint() {
     type Mint = fn() -> Answer;
-    let cases: [(Mint, usize); 3] = [
-        (|| Answer::Fine, 1),
-        (fails_500, 9),
-        (|| panic!("planted"), 1),
-    ];
+    let cases: [(Mint, usize); 3] = [(|| Answer::Fine, 1), (fails_500, 9), (|| Answer::Panic, 1)];
     for (mint, requests) in cases {
-        let fapi = down(mint);
+        let mut fapi = down(mint);
+        fapi.latency = Duration::from_millis(100);
         let builder = fapi.builder().last_token(&fapi.jwt()).unwrap();
         let phases = RefCell::new(Vec::new());
         fapi.with(builder, async |refresher| {
             refresher.ready().await.unwrap();
             let status = format!("{refresher:?}");
             phases.borrow_mut().push(status.contains("phase: Stop"));
-            fapi.timer.sleep(seconds(161.9)).await;
+            fapi.timer.sleep(seconds(163.0)).await;
             assert!(
                 !format!("{refresher:?}").contains("phase: Stop"),
                 "the poller goes on"
@@ -820,25 +817,48 @@ fn bad_input_is_refused_with_value_and_rule() {
             "ftp://clerk.example.test",
             "is neither an http(s) URL nor a publishable key",
         ),
-        (
-            "sk_live_Y2xlcms",
-            "is neither an http(s) URL nor a publishable key",
-        ),
         ("https://", "has no host"),
         ("https://:443", "has no host"),
         ("https://a.test:https", "has a port that is not one"),
-        ("https://a.test?x=1", "holds more than an origin and a path"),
+        ("https://a.test?x=1", "has a host that is not one"),
+        ("https://a test", "has a host that is not one"),
+        ("https://a%0db", "has a host that is not one"),
+        ("https://[::1", "has a host that is not one"),
+        ("https://a.test:+80", "has a port that is not one"),
+        ("https://a.test:70000", "has a port that is not one"),
         (
-            "https://user@a.test",
-            "holds more than an origin and a path",
+            "https://a.test/../x",
+            "holds more than an origin and a plain path",
         ),
-        ("https://a test", "holds more than an origin and a path"),
+        (
+            "https://a.test//x",
+            "holds more than an origin and a plain path",
+        ),
         ("pk_live_???", "has a key that is not base64"),
         ("pk_live_Y2xlcms", "has a key that does not end in `$`"),
         ("pk_live_JA", "has no host"),
         ("pk_live_YS9iJA", "has a key that holds more than a host"),
     ] {
         assert_eq!(api(value), format!("`{value}` {rule}"));
+    }
+    for fine in [
+        "https://[::1]:8080",
+        "http://127.0.0.1:80/a/b-c/",
+        "https://a.test",
+    ] {
+        let api = fine.parse::<afterbeat::clerk::FrontendApi>().unwrap();
+        assert_eq!(api.to_string(), fine.trim_end_matches('/'));
+    }
+    for secret in ["sk_live_abcdef", "https://me:hunter2@a.test"] {
+        let error = secret.parse::<afterbeat::clerk::FrontendApi>().unwrap_err();
+        assert!(
+            format!("{error} {error:?}").contains("(not shown)"),
+            "{error}"
+        );
+        assert!(
+            !format!("{error} {error:?}").contains(&secret[8..]),
+            "{error}"
+        );
     }
     for bad in ["", "two words", "line\n", "t\u{f6}ken"] {
         let error = bad.parse::<afterbeat::clerk::ClientToken>().unwrap_err();
@@ -877,6 +897,9 @@ fn no_secret_is_shown() {
             std::error::Error::source(&error)
         ));
     });
+    let token: afterbeat::clerk::ClientToken = CLIENT_TOKEN.parse().unwrap();
+    let response = Response::new(200, fapi.jwt()).authorization(CLIENT_TOKEN);
+    shown.push(format!("{token:?} {response:?} {:?}", fapi.requests()));
     let shown = shown.concat();
     assert!(
         !shown.contains(CLIENT_TOKEN) && !shown.contains(&jwt[20..]),
@@ -1080,4 +1103,175 @@ fn callers_do_not_begin_again_a_start_up_that_has_just_failed() {
         }
     });
     assert_eq!(fapi.instants(On::Client), [0, 5].map(Duration::from_secs));
+}
+
+/// E1: also where a caller is the first to want a token.
+#[test]
+fn e1_the_mint_of_a_start_up_is_forced_whoever_waits_for_it() {
+    let fapi = down(|| Answer::Fine);
+    let builder = fapi.builder().last_token(&fapi.jwt()).unwrap();
+    fapi.with(builder, async |refresher| {
+        refresher.get_token().await.unwrap()
+    });
+    let mints = fapi
+        .calls()
+        .into_iter()
+        .filter(|call| call.on == On::Tokens);
+    let forced: Vec<bool> = mints.map(|call| call.url.contains("skip_cache")).collect();
+    assert_eq!(forced, [true]);
+}
+
+/// A sign-out is a fence: what is under way ends, and brings nobody else's session.
+#[test]
+fn after_a_sign_out_nothing_is_sent_and_no_other_session_is_taken() {
+    let fapi = Fapi::new(|call| match call.on {
+        _ if call.at < SECOND => Answer::Fine,
+        On::Tokens if call.url.contains("hasura") && call.at < 4 * SECOND => fails_500(),
+        On::Tokens => fails_401(),
+        // Another user's session, and no longer the one that was asked for.
+        On::Client => exactly(
+            200,
+            &client(&json!([{ "id": "sess_2", "status": "active" }])),
+        ),
+    });
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        fapi.timer.sleep(SECOND).await;
+        let template = TokenRequest::new().template("hasura");
+        let own = async {
+            fapi.timer.sleep(SECOND).await;
+            refresher.token(&TokenRequest::new().force()).await
+        };
+        let (template, own) = futures_util::future::join(refresher.token(&template), own).await;
+        assert!(matches!(own, Err(TokenError::SignedOut(_))));
+        assert!(matches!(template, Err(TokenError::SignedOut(_))));
+        refresher.poller().start();
+        fapi.timer.sleep(600 * SECOND).await;
+        assert!(matches!(refresher.status(), RefresherStatus::SignedOut(_)));
+    });
+    // Start-up; the template's; the own one and its verification; then nothing.
+    assert_eq!(fapi.calls().len(), 1 + 1 + 2);
+}
+
+/// B15, E6: a start-up that failed for want of a network is begun again.
+#[test]
+fn a_start_up_that_failed_is_begun_again_without_a_caller() {
+    for trouble in [(|| Answer::Reject) as fn() -> Answer, fails_500, || {
+        throttled(8)
+    }] {
+        let fapi = Fapi::new(move |call| {
+            if call.at < 10 * SECOND {
+                trouble()
+            } else {
+                Answer::Fine
+            }
+        });
+        fapi.run(async |refresher| {
+            fapi.timer.sleep(30 * SECOND).await;
+            assert_eq!(refresher.status(), RefresherStatus::Ready);
+        });
+        let windows = fapi.instants(On::Client);
+        assert!(windows.len() < 12, "{windows:?}");
+    }
+}
+
+/// A throttled start with a last token is an outage like any other.
+#[test]
+fn a_429_at_the_start_falls_back_on_the_last_token() {
+    let fapi = Fapi::new(|call| match call.on {
+        On::Client => throttled(8),
+        On::Tokens => Answer::Fine,
+    });
+    let builder = fapi.builder().last_token(&fapi.jwt()).unwrap();
+    fapi.with(builder, async |refresher| {
+        refresher.get_token().await.unwrap()
+    });
+    assert_eq!(
+        fapi.instants(On::Tokens),
+        [8 * SECOND],
+        "gated by the client's answer"
+    );
+}
+
+/// No reply can end all work: a hint of 584 years gates for a day.
+#[test]
+fn a_gate_opens_after_a_day() {
+    let answer = first(1, || throttled(u64::MAX), || Answer::Fine);
+    let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| answer());
+    fapi.run(async |refresher| {
+        forced(&fapi, refresher).await.unwrap_err();
+        fapi.timer.sleep(24 * 3600 * SECOND).await;
+        refresher.get_token().await.unwrap();
+    });
+}
+
+/// A smaller hint that comes later does not open a gate earlier.
+#[test]
+fn a_gate_is_never_shortened() {
+    let hints = [30, 5];
+    let n = AtomicU32::new(0);
+    let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| {
+        match hints.get(n.fetch_add(1, Ordering::Relaxed) as usize) {
+            Some(hint) => Answer::Exactly(Response::new(503, "").retry_after(*hint * SECOND)),
+            None => Answer::Fine,
+        }
+    });
+    fapi.latency = SECOND;
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.poller().stop();
+        let requests = ["a", "b"].map(|name| TokenRequest::new().template(name));
+        let both = requests.iter().map(|request| refresher.token(request));
+        join_all(both)
+            .await
+            .into_iter()
+            .for_each(|token| drop(token.unwrap()));
+    });
+    let mints: Vec<u64> = fapi
+        .instants(On::Tokens)
+        .iter()
+        .map(Duration::as_secs)
+        .collect();
+    assert_eq!(mints, [1, 1, 32, 32]);
+}
+
+#[test]
+fn another_sessions_token_and_another_places_template_are_refused() {
+    let strange = jwt(&json!({ "sid": "sess_2", "sub": "user_2", "iat": 0, "exp": 60 }));
+    let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| {
+        exactly(200, &json!({ "jwt": strange }))
+    });
+    fapi.run(async |refresher| {
+        let error = forced(&fapi, refresher).await.unwrap_err().to_string();
+        assert!(
+            error.ends_with("a body that holds the token of another session"),
+            "{error}"
+        );
+        for name in ["", ".", ".."] {
+            let error = refresher
+                .token(&TokenRequest::new().template(name))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("the template `{name}` is not the name of one")
+            );
+        }
+    });
+    assert!(fapi.calls().iter().all(|call| !call.url.contains("..")));
+}
+
+/// Callers may come from anywhere: only the driver does the work.
+#[test]
+fn a_caller_polls_no_work() {
+    let fapi = Fapi::new(|_| Answer::Fine);
+    let (refresher, driver) = fapi.builder().driver();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut caller = pin!(refresher.get_token());
+    assert!(caller.as_mut().poll(&mut context).is_pending());
+    assert_eq!(fapi.calls().len(), 0);
+    drop(driver);
+    let error = fapi.timer.run(caller).unwrap_err();
+    assert_eq!(error.to_string(), "the refresher's driver has ended");
+    assert!(fapi.timer.run(refresher.get_token()).is_err());
 }
