@@ -5,6 +5,17 @@ use std::time::Duration;
 use afterbeat::{Backoff, Jitter};
 use proptest::prelude::*;
 
+/// The ways to drive a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Door {
+    Retry,
+    RetryWith,
+    Attempts,
+    Blocking,
+}
+
+pub const DOORS: [Door; 4] = [Door::Retry, Door::RetryWith, Door::Attempts, Door::Blocking];
+
 /// A curve spelt out, so that an oracle can read it.
 #[derive(Clone, Copy, Debug)]
 pub struct Curve {

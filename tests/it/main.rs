@@ -13,6 +13,7 @@
 
 mod any;
 mod budget;
+mod cancel;
 #[cfg(feature = "clerk")]
 mod clerk;
 #[cfg(feature = "tokio")]

@@ -15,7 +15,7 @@ use afterbeat::{Backoff, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBuil
 use futures_core::FusedFuture;
 use proptest::prelude::*;
 
-use crate::any::{self, Curve, nanos};
+use crate::any::{self, Curve, DOORS, Door, nanos};
 
 /// What one attempt does, and what the predicate says to its failure.
 #[derive(Clone, Copy, Debug)]
@@ -97,16 +97,6 @@ fn reference(case: &Case) -> Seen {
     }
     unreachable!()
 }
-
-#[derive(Clone, Copy, Debug)]
-enum Door {
-    Retry,
-    RetryWith,
-    Attempts,
-    Blocking,
-}
-
-const DOORS: [Door; 4] = [Door::Retry, Door::RetryWith, Door::Attempts, Door::Blocking];
 
 /// The same, through a public door.
 fn observed(case: &Case, door: Door) -> Seen {
@@ -284,42 +274,6 @@ proptest! {
         // Zero waits end a poll sooner, all others at their own instant.
         prop_assert_eq!(Some(timer.now()), honest.end.map(|end| end.3));
     }
-
-    /// R6: dropped wherever it stands, nothing is left and nothing more is called.
-    #[test]
-    fn dropping_ends_everything_at_once(case in case(), polls in 0..30usize) {
-        let timer = ManualTimer::new();
-        let calls = Cell::new(0);
-        let alive = Rc::new(());
-        let policy = RetryBuilder::with_timer(&timer)
-            .backoff(case.curve.backoff())
-            .max_retries(case.max_retries)
-            .should_retry(|&n: &usize, _| case.script[n % case.script.len()].decision);
-        let mut retry = Box::pin(policy.retry(|| {
-            let n = calls.replace(calls.get() + 1);
-            let step = case.script[n % case.script.len()];
-            let (timer, guard) = (&timer, Rc::clone(&alive));
-            async move {
-                let _guard = guard;
-                timer.sleep(step.lasts).await;
-                if step.ok { Ok(n) } else { Err(n) }
-            }
-        }));
-        prop_assert_eq!(calls.get(), 0, "nothing runs before the first poll");
-        let mut context = Context::from_waker(Waker::noop());
-        for _ in 0..polls {
-            if retry.as_mut().poll(&mut context).is_ready() {
-                break;
-            }
-            timer.advance(Duration::from_secs(20));
-        }
-        let made = calls.get();
-        drop(retry);
-        prop_assert_eq!(timer.sleeping(), 0);
-        prop_assert_eq!(Rc::strong_count(&alive), 1);
-        timer.advance(Duration::MAX);
-        prop_assert_eq!(calls.get(), made);
-    }
 }
 
 /// A timer that counts how often it is asked.
@@ -419,60 +373,6 @@ fn a_jittered_wait_draws_one_number_and_a_plain_one_none() {
     assert_eq!(drawn(policy.jitter(Jitter::NONE)), 0);
 }
 
-/// R5, and the order of everything around a failure.
-#[test]
-fn the_attempt_is_dropped_then_predicate_then_observer_then_sleep() {
-    struct Loud<'a>(&'a RefCell<Vec<&'static str>>, &'static str);
-    impl Drop for Loud<'_> {
-        fn drop(&mut self) {
-            self.0.borrow_mut().push(self.1);
-        }
-    }
-    struct Logging<'a>(&'a ManualTimer, &'a RefCell<Vec<&'static str>>);
-    impl Timer for Logging<'_> {
-        type Instant = Duration;
-        type Sleep = <ManualTimer as Timer>::Sleep;
-        fn now(&self) -> Duration {
-            self.0.now()
-        }
-        fn elapsed(&self, since: Duration) -> Duration {
-            self.0.elapsed(since)
-        }
-        fn sleep(&self, duration: Duration) -> Self::Sleep {
-            self.1.borrow_mut().push("sleep");
-            self.0.sleep(duration)
-        }
-    }
-
-    let (timer, log) = (ManualTimer::new(), RefCell::new(Vec::new()));
-    let say = |what| log.borrow_mut().push(what);
-    let policy = RetryBuilder::with_timer(Logging(&timer, &log))
-        .max_retries(1)
-        .should_retry(|_: &Loud<'_>, _| {
-            say("predicate");
-            true
-        })
-        .observe(|_: Event<'_, Loud<'_>>| say("observer"));
-    let result = timer.run(policy.retry(|| {
-        say("call");
-        let attempt = Loud(&log, "attempt dropped");
-        let log = &log;
-        async move {
-            let _attempt = attempt;
-            Err::<(), _>(Loud(log, "error dropped"))
-        }
-    }));
-    drop(result);
-    let attempt = ["call", "attempt dropped", "predicate", "observer"];
-    let expected = [
-        &attempt[..],
-        &["error dropped", "sleep"],
-        &attempt,
-        &["error dropped"],
-    ];
-    assert_eq!(log.into_inner(), expected.concat());
-}
-
 /// R8.
 #[test]
 fn a_zero_wait_makes_no_timer_and_yields_once() {
@@ -507,43 +407,6 @@ fn a_million_immediate_failures_do_not_grow_the_stack() {
         ready(if left == 0 { Ok(()) } else { Err(()) })
     }));
     assert_eq!(result, Ok(()));
-}
-
-/// R10.
-#[test]
-fn after_a_panic_nothing_is_called_again() {
-    for panics_in in ["call", "attempt", "predicate", "observer"] {
-        let timer = ManualTimer::new();
-        let calls = Cell::new(0);
-        let fails = |place| assert_ne!(place, panics_in, "planted");
-        let policy = RetryBuilder::with_timer(&timer)
-            .should_retry(|(): &(), _| {
-                fails("predicate");
-                true
-            })
-            .observe(|_: Event<'_, ()>| fails("observer"));
-        let mut retry = pin!(policy.retry(|| {
-            calls.set(calls.get() + 1);
-            fails("call");
-            let mut polled = false;
-            poll_fn(move |_| {
-                // Would fail, and be retried, if it were polled again.
-                if !std::mem::replace(&mut polled, true) {
-                    fails("attempt");
-                }
-                Poll::Ready(Err::<(), ()>(()))
-            })
-        }));
-        let mut context = Context::from_waker(Waker::noop());
-        let mut poll = || {
-            let poll = AssertUnwindSafe(|| retry.as_mut().poll(&mut context));
-            catch_unwind(poll).is_err()
-        };
-        assert!(poll(), "{panics_in}");
-        assert!(poll(), "{panics_in}: the next poll panics too");
-        assert!(retry.is_terminated(), "{panics_in}");
-        assert_eq!((calls.get(), timer.sleeping()), (1, 0), "{panics_in}");
-    }
 }
 
 #[test]
