@@ -62,6 +62,8 @@ use crate::{
 /// const POLICY: RetryBuilder = RetryBuilder::new().max_retries(3);
 /// assert_eq!(POLICY.total(), Duration::from_millis(875)..=Duration::from_millis(1750));
 /// ```
+///
+#[cfg_attr(feature = "tokio", doc = include_str!("doors.md"))]
 #[derive(Clone, Copy)]
 #[must_use = "a policy does nothing until one of its doors is used"]
 pub struct RetryBuilder<
