@@ -416,3 +416,22 @@ fn subnormal_multipliers_count_as_what_they_are() {
         }
     }
 }
+
+/// Products with as many bits as there can be do not spill.
+#[test]
+fn the_walk_keeps_the_bits_of_long_mantissas() {
+    for high in [1.0 - f64::EPSILON / 2.0, 0.1, 1.0 / 3.0, 0.7] {
+        for initial in [u64::MAX - 12_345, 0x5555_5555_5555_5555, (1 << 61) + 1] {
+            let backoff = Backoff::constant(Duration::from_nanos(initial))
+                .factor(1.0 + 1e-9)
+                .jitter(Jitter::between(high, high));
+            for (n, wait) in (1..100).zip(backoff.delays()) {
+                let exact = *backoff.bounds(n).end();
+                assert!(
+                    wait.abs_diff(exact) <= slack(exact),
+                    "{high} {initial} {n}: {wait:?}"
+                );
+            }
+        }
+    }
+}
