@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, Event, PollerBuilder, RetryBuilder};
+use afterbeat::{
+    Always, Backoff, Event, Extras, PollerBuilder, RetryBudget, RetryBuilder, TokioTimer,
+};
 
 struct Counting;
 
@@ -62,26 +64,64 @@ async fn a_first_try_success_allocates_nothing() {
     assert_eq!(allocations(call).await, 0);
 }
 
+static BUDGET: RetryBudget = RetryBudget::new(10_000);
+
+/// A policy with everything, which makes a hundred retries and says so.
+#[expect(
+    clippy::type_complexity,
+    reason = "a policy spelt out, as its users may have to"
+)]
+fn policy(
+    wait: Duration,
+    retries: &Cell<u32>,
+) -> RetryBuilder<TokioTimer, Always, Extras<impl FnMut(Event<'_, ()>), &'static RetryBudget>> {
+    RetryBuilder::new()
+        .backoff(Backoff::constant(wait))
+        .max_retries(100)
+        .max_elapsed(Duration::from_secs(1000))
+        .seed(7)
+        .budget(&BUDGET)
+        .observe(|event: Event<'_, ()>| {
+            if let Event::GaveUp { retries: made, .. } = event {
+                retries.set(made);
+            }
+        })
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_retry_allocates_nothing() {
+async fn a_retry_allocates_nothing_through_any_door() {
     warm_up().await;
+    let made = Cell::new(0);
     for wait in [Duration::ZERO, Duration::from_secs(1)] {
-        let call = async {
-            let mut retries = 0;
-            let policy = RetryBuilder::new()
-                .backoff(Backoff::constant(wait))
-                .max_retries(100)
-                .max_elapsed(Duration::from_secs(1000))
-                .observe(|event: Event<'_, ()>| {
-                    if let Event::GaveUp { retries: made, .. } = event {
-                        retries = made;
-                    }
-                });
-            assert_eq!(policy.retry(|| ready(Err::<(), _>(()))).await, Err(()));
-            assert_eq!(retries, 100);
+        let retry = async {
+            let failed = policy(wait, &made).retry(|| ready(Err::<(), _>(())));
+            assert_eq!(failed.await, Err(()));
         };
-        assert_eq!(allocations(call).await, 0, "{wait:?}");
+        assert_eq!(allocations(retry).await, 0, "retry, {wait:?}");
+
+        let retry_with = async {
+            let mut calls = 0;
+            let failed = policy(wait, &made).retry_with(&mut calls, async |calls: &mut u32| {
+                *calls += 1;
+                Err::<(), _>(())
+            });
+            assert_eq!(failed.await, Err(()));
+        };
+        assert_eq!(allocations(retry_with).await, 0, "retry_with, {wait:?}");
+
+        let attempts = async {
+            let mut attempts = policy(wait, &made).attempts();
+            while attempts.failed(()).await.is_ok() {}
+        };
+        assert_eq!(allocations(attempts).await, 0, "attempts, {wait:?}");
+        assert_eq!(made.replace(0), 100);
     }
+    let blocking = async {
+        let failed = policy(Duration::ZERO, &made).retry_blocking(|| Err::<(), _>(()));
+        assert_eq!(failed, Err(()));
+    };
+    assert_eq!(allocations(blocking).await, 0, "retry_blocking");
+    assert_eq!(made.get(), 100);
 }
 
 #[tokio::test(start_paused = true)]

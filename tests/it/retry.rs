@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{poll_fn, ready},
+    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
@@ -46,56 +47,53 @@ struct Seen {
 
 /// The contract, as a loop.
 fn reference(case: &Case) -> Seen {
-    let backoff = case.curve.backoff();
     let mut random = fastrand::Rng::with_seed(case.seed);
     let (mut seen, mut now) = (Seen::default(), Duration::ZERO);
     for (n, step) in (0..).zip(case.script.iter().cycle()) {
         seen.calls.push(now);
         now = now.saturating_add(step.lasts);
-        let retries = n as u32;
+        let (retries, iteration) = (n as u32, n as u32 + 1);
         if step.ok {
             seen.end = Some((Ok(n), None, retries, now));
             return seen;
         }
-        let iteration = retries + 1;
         seen.iterations.push(iteration);
         let hint = match step.decision {
             Decision::RetryAfter(hint) => nanos(hint),
             _ => 0,
         };
-        let (mut reason, mut wait) = (None, 0);
-        if step.decision == Decision::GiveUp {
-            reason = Some(GiveUp::Decision);
+        let mut wait = 0;
+        let reason = if step.decision == Decision::GiveUp {
+            Some(GiveUp::Decision)
         } else if retries == case.max_retries {
-            reason = Some(GiveUp::MaxRetries);
+            Some(GiveUp::MaxRetries)
         } else if hint > nanos(case.max_retry_after) {
-            reason = Some(GiveUp::MaxRetryAfter);
+            Some(GiveUp::MaxRetryAfter)
         } else {
-            let [lo, hi] = [
-                backoff.bounds(iteration).start(),
-                backoff.bounds(iteration).end(),
-            ]
-            .map(|d| nanos(*d));
-            let (lo, hi) = (lo.max(hint), lo.max(hint).saturating_add(hi - lo));
-            let u = if lo < hi {
-                u128::from(random.u64(..))
-            } else {
-                0
-            };
-            wait = hi - (u * (u128::from(hi - lo) + 1) >> 64) as u64;
-            if nanos(now).saturating_add(wait) > nanos(case.max_elapsed) {
-                reason = Some(GiveUp::MaxElapsed);
-            }
-        }
-        let wait = Duration::from_nanos(wait);
+            wait = drawn(case.curve.backoff().bounds(iteration), hint, &mut random);
+            let ends = nanos(now).saturating_add(wait);
+            (ends > nanos(case.max_elapsed)).then_some(GiveUp::MaxElapsed)
+        };
         if reason.is_some() {
             seen.end = Some((Err(n), reason, retries, now));
             return seen;
         }
+        let wait = Duration::from_nanos(wait);
         seen.waits.push((iteration, wait, now));
         now = now.saturating_add(wait);
     }
     unreachable!()
+}
+
+/// A wait from an interval that a hint slides up.
+fn drawn(bounds: RangeInclusive<Duration>, hint: u64, random: &mut fastrand::Rng) -> u64 {
+    let (lo, hi) = (nanos(*bounds.start()), nanos(*bounds.end()));
+    let (lo, hi) = (lo.max(hint), lo.max(hint).saturating_add(hi - lo));
+    if lo == hi {
+        return lo;
+    }
+    let u = u128::from(random.u64(..));
+    hi - (u * (u128::from(hi - lo) + 1) >> 64) as u64
 }
 
 /// The same, through a public door.
