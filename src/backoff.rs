@@ -510,20 +510,16 @@ impl Walk {
     pub(crate) fn first(&mut self) -> u64 {
         let (initial, high) = (self.upper, Real::from_f64(f64::from_bits(self.lower)));
         let start = Real::from_nanos(initial).times(high);
-        let immediate = Real::from_nanos(IMMEDIATE)
-            .times(high)
-            .round()
-            .min(self.cap);
+        let immediate = (self.factor & IMMEDIATE_FLAG != 0).then(|| {
+            let hi = Real::from_nanos(IMMEDIATE).times(high).round();
+            hi.min(self.cap)
+        });
         self.upper = (start.mantissa >> 64) as u64;
         self.lower = start.mantissa as u64 & !EXPONENT | (start.exponent + BIAS) as u64;
         if start.mantissa == 0 {
             self.cap = 0;
         }
-        if self.factor & IMMEDIATE_FLAG != 0 {
-            immediate
-        } else {
-            self.next()
-        }
+        immediate.unwrap_or_else(|| self.next())
     }
 
     /// The upper bound of the next wait.
