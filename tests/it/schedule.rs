@@ -435,3 +435,34 @@ fn the_walk_keeps_the_bits_of_long_mantissas() {
         }
     }
 }
+
+/// Bounds keep their nanosecond where a delay has 60 bits and hundreds of factors.
+#[test]
+fn bounds_of_long_curves_are_exact() {
+    for factor in [1.001, 1.1, 4.0 / 3.0, 1.000_000_1, 1.55] {
+        let curve = Curve {
+            initial: Duration::from_nanos(12_345_678_901),
+            cap: None,
+            factor,
+            low: 0.3,
+            high: 0.7,
+            immediate: false,
+        };
+        let longest = (1e18 / 12e9_f64).ln() / factor.ln();
+        for n in (1..=20).map(|part| (longest * f64::from(part) / 20.0) as u32 + 1) {
+            let bounds = curve.backoff().bounds(n);
+            let hi = oracle::hi(&curve, n);
+            assert_eq!(nanos(*bounds.end()), hi, "{factor} {n}");
+            assert!(nanos(*bounds.start()).abs_diff(oracle::lo(&curve, hi)) <= 1);
+        }
+    }
+}
+
+/// What is longer than 584 years counts as that, by a nanosecond or by any more.
+#[test]
+fn durations_saturate() {
+    let most = Duration::from_nanos(u64::MAX);
+    for long in [most, most + NANO, 2 * most, Duration::MAX] {
+        assert_eq!(Backoff::constant(long).bounds(1), most..=most);
+    }
+}
