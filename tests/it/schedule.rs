@@ -466,3 +466,14 @@ fn durations_saturate() {
         assert_eq!(Backoff::constant(long).bounds(1), most..=most);
     }
 }
+
+/// A quarter of a nanosecond below 2^64 of them is rounded up, and saturates.
+#[test]
+fn the_last_nanosecond_does_not_wrap() {
+    let initial = u64::try_from(((1_u128 << 67) - 2) / 9).unwrap();
+    let backoff = Backoff::constant(Duration::from_nanos(initial));
+    let backoff = backoff.jitter(Jitter::between(1.125, 1.125));
+    let most = Duration::from_nanos(u64::MAX);
+    assert_eq!(backoff.bounds(1), most..=most);
+    assert_eq!(backoff.delays().next(), Some(most));
+}
