@@ -232,7 +232,8 @@ where
         Pause { state }
     }
 
-    /// Takes in a success: tells the observer and the budget.
+    /// Takes in a success: tells the observer and the budget. It ends the sequence;
+    /// [`reset`](Self::reset) begins another.
     pub fn succeeded(&mut self) {
         self.session.succeeded(&self.timer);
     }

@@ -295,8 +295,10 @@ impl Refresher {
     /// # Errors
     ///
     /// [`TokenError::SignedOut`] where that is confirmed;
-    /// [`TokenError::Unavailable`] where a whole sequence, of up to 161.786708 s
-    /// and its requests, brought no token.
+    /// [`TokenError::Unavailable`] where a whole sequence, of up to 161.786708 s and
+    /// its requests, brought no token, nor did the verification that follows where
+    /// the user may be signed out; [`TokenError::Ended`] where nothing drives the
+    /// refresher any more.
     ///
     /// # Cancel safety
     ///
@@ -310,7 +312,8 @@ impl Refresher {
     ///
     /// # Errors
     ///
-    /// As `get_token`.
+    /// As `get_token`; and [`TokenError::InvalidTemplate`] where the template has a
+    /// name that cannot be one.
     ///
     /// # Cancel safety
     ///
