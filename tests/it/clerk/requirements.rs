@@ -1275,3 +1275,91 @@ fn a_caller_polls_no_work() {
     assert_eq!(error.to_string(), "the refresher's driver has ended");
     assert!(fapi.timer.run(refresher.get_token()).is_err());
 }
+
+/// Of two answers to requests with one client token, the first rotates it.
+#[test]
+fn a_rotation_that_comes_late_is_not_taken() {
+    let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |call| {
+        let header = if call.url.contains("/a?") {
+            "rotated-a"
+        } else {
+            "rotated-b"
+        };
+        Answer::Exactly(Response::new(404, "").authorization(header))
+    });
+    fapi.latency = SECOND;
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.poller().stop();
+        let requests = ["a", "b"].map(|name| TokenRequest::new().template(name));
+        join_all(requests.iter().map(|request| refresher.token(request))).await;
+        drop(refresher.token(&TokenRequest::new().template("c")).await);
+    });
+    let sent: Vec<_> = fapi
+        .calls()
+        .into_iter()
+        .map(|call| call.authorization.unwrap())
+        .collect();
+    assert_eq!(
+        sent,
+        [CLIENT_TOKEN, CLIENT_TOKEN, CLIENT_TOKEN, "rotated-a"]
+    );
+}
+
+/// A token that is older than the one that is there does not take its place.
+#[test]
+fn a_staler_token_never_replaces_a_fresher_one() {
+    let old = Fapi::new(|_| Answer::Fine).jwt();
+    let fapi = Fapi::new(move |call| match call.on {
+        On::Tokens if call.at > 20 * SECOND => fails_401(),
+        On::Tokens => Answer::Fine,
+        On::Client => exactly(200, &client(&json!([session(&json!({ "jwt": old }))]))),
+    });
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.poller().stop();
+        fapi.timer.sleep(20 * SECOND).await;
+        let force = TokenRequest::new().force();
+        let fresh = refresher.token(&force).await.unwrap();
+        fapi.timer.sleep(10 * SECOND).await;
+        let kept = refresher.token(&force).await.unwrap();
+        assert_eq!(
+            (kept.expose(), kept.expires_in()),
+            (fresh.expose(), 50 * SECOND)
+        );
+    });
+}
+
+/// The last token of another session says nothing of this one.
+#[test]
+fn a_last_token_of_another_session_is_not_fallen_back_on() {
+    let fapi = down(|| Answer::Fine);
+    let builder = fapi.builder().session_id("sess_9");
+    let builder = builder.last_token(&fapi.jwt()).unwrap();
+    fapi.with(builder, async |refresher| {
+        refresher.ready().await.unwrap_err()
+    });
+    assert_eq!(fapi.instants(On::Tokens), []);
+}
+
+/// A name goes into a path as one place of it.
+#[test]
+fn names_are_encoded() {
+    let fapi = Fapi::new(|_| Answer::Fine);
+    fapi.run(async |refresher| {
+        let request = TokenRequest::new().template("a/b?c");
+        refresher.token(&request).await.unwrap();
+        let request = TokenRequest::new().organization("org 1&x=y");
+        refresher.token(&request).await.unwrap();
+    });
+    let calls = fapi.calls();
+    assert!(
+        calls[1].url.contains("/tokens/a%2Fb%3Fc?"),
+        "{}",
+        calls[1].url
+    );
+    assert_eq!(
+        calls[2].body.as_deref(),
+        Some("organization_id=org%201%26x%3Dy")
+    );
+}
