@@ -219,3 +219,30 @@ fn shutdown_against_the_driver() {
         assert_eq!(begun.load(SeqCst), before);
     });
 }
+
+/// Nobody who waits for a status sleeps through the change that brings it.
+#[test]
+fn a_wait_against_the_change_it_waits_for() {
+    loom::model(|| {
+        let (handle, driver, _) = poller(rests_after_one);
+        let looked = handle.wait_for(|status| status.runs == 1);
+        let driving = thread::spawn(move || block_on(driver));
+        assert_eq!(block_on(looked).runs, 1);
+        drop(handle);
+        driving.join().unwrap();
+    });
+}
+
+/// Not through the poller's end either.
+#[test]
+fn a_wait_against_the_end() {
+    loom::model(|| {
+        let (handle, driver, _) = poller(rests_after_one);
+        let looked = handle.wait_for(|_| false);
+        let driving = thread::spawn(move || block_on(driver));
+        let dropping = thread::spawn(move || drop(handle));
+        assert_eq!(block_on(looked).phase, PollerPhase::Ended);
+        dropping.join().unwrap();
+        driving.join().unwrap();
+    });
+}

@@ -3,6 +3,7 @@
 use core::{
     any::Any,
     future::{Future, poll_fn},
+    mem,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -12,7 +13,7 @@ use std::{
     thread,
 };
 
-use super::pace::FOREVER;
+use super::pace::{AfterFailures, FOREVER, Pace};
 use crate::{
     real::nanos,
     sync::{Mutex, MutexGuard},
@@ -78,7 +79,7 @@ pub struct PollerStatus {
     pub phase: PollerPhase,
     /// How many runs have ended with an outcome.
     pub runs: u64,
-    /// How many of the last runs in a row have failed; zero after a success.
+    /// How many of the last runs in a row have failed: zero after a success.
     pub failures: u32,
     /// The time until the next run, once the driver has begun to wait for it.
     pub next_run: Option<Duration>,
@@ -158,6 +159,56 @@ impl PollerHandle {
         self.remote.set_interval(interval);
     }
 
+    /// Waits until the status is as `wanted`, or the poller is over, and returns the
+    /// status.
+    ///
+    /// The function is called with the status as it is, and again when it has
+    /// changed. What has passed before the future is polled again is not seen: a
+    /// short run may be over. The counts only grow, so wait for them.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing. It owns nothing either: the poller ends
+    /// with its handle, and the future tells so.
+    ///
+    /// # Examples
+    ///
+    /// Not ready before the first success, and told of an outage:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{PollerBuilder, PollerPhase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut answers = [Err(503), Ok(()), Err(503), Err(503), Err(503)].into_iter();
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(move || {
+    ///     std::future::ready(answers.next().unwrap_or(Ok(())))
+    /// });
+    /// let ready = poller.wait_for(|status| status.runs > 0 && status.failures == 0).await;
+    /// assert_eq!((ready.phase, ready.runs), (PollerPhase::Waiting, 2));
+    /// let outage = poller.wait_for(|status| status.failures == 3).await;
+    /// assert_eq!(outage.runs, 5);
+    /// # }
+    /// ```
+    pub fn wait_for<F>(&self, mut wanted: F) -> impl Future<Output = PollerStatus> + use<F>
+    where
+        F: FnMut(&PollerStatus) -> bool,
+    {
+        let mut watch = self.watch();
+        poll_fn(move |context| {
+            watch.poll(context, |control| {
+                let status = control.status();
+                let over = matches!(status.phase, PollerPhase::Ended | PollerPhase::Panicked);
+                (over || wanted(&status)).then_some(status)
+            })
+        })
+    }
+
+    fn watch(&self) -> Watch {
+        Watch::new(Arc::clone(&self.remote.control))
+    }
+
     /// Ends the poller and waits until it is over.
     ///
     /// No run begins after the call; the run in flight is let finish. When it
@@ -196,7 +247,11 @@ impl PollerHandle {
     /// ```
     pub fn shutdown(self) -> impl Future<Output = thread::Result<()>> + Send + Sync + Unpin {
         self.remote.control.order(Order::Shutdown);
-        poll_fn(move |context| self.remote.control.poll_over(context))
+        let mut watch = self.watch();
+        poll_fn(move |context| {
+            let _owned = &self;
+            watch.poll(context, |control| control.end())
+        })
     }
 }
 
@@ -253,6 +308,13 @@ impl PollerRemote {
     ///
     /// Does nothing while the poller is running or waiting.
     ///
+    /// ```text
+    /// run     |###|###|         |###|         |###
+    /// wait            |---------|   |---------|
+    /// stop      ^
+    /// start     ^
+    /// ```
+    ///
     /// # Examples
     ///
     /// ```
@@ -280,6 +342,12 @@ impl PollerRemote {
     /// inside it, or in the instant the wait ends: a run in flight finishes and
     /// is counted, and nothing follows it.
     ///
+    /// ```text
+    /// run     |###|         |###|
+    /// wait        |---------|
+    /// stop                    ^
+    /// ```
+    ///
     /// # Examples
     ///
     /// ```
@@ -304,6 +372,12 @@ impl PollerRemote {
     /// triggers mean one further run right after it.
     ///
     /// Does nothing while the poller is stopped.
+    ///
+    /// ```text
+    /// run     |###|   |###|###|         |###
+    /// wait        |---|       |---------|
+    /// trigger         ^ ^^
+    /// ```
     ///
     /// # Examples
     ///
@@ -330,6 +404,12 @@ impl PollerRemote {
     /// A wait in progress then lasts until the end of the last run and the new
     /// interval, with a fresh draw of jitter: it ends now if that has passed.
     /// `Duration::MAX` waits for a trigger.
+    ///
+    /// ```text
+    /// run     |###|     |###|     |###|
+    /// wait        |-----|   |-----|
+    /// set to 3      ^
+    /// ```
     ///
     /// # Examples
     ///
@@ -373,27 +453,63 @@ pub(super) enum Order {
 pub(super) trait Control: Send + Sync {
     fn order(&self, order: Order);
     fn status(&self) -> PollerStatus;
-    fn poll_over(&self, context: &mut Context<'_>) -> Poll<thread::Result<()>>;
+    /// From now until the next change of the status, which wakes it, `waker` stands
+    /// under `key`; the first call gives the key.
+    fn watch(&self, key: &mut Option<u64>, waker: &Waker);
+    fn unwatch(&self, key: u64);
+    /// How the poller ended, once nothing of it is left.
+    fn end(&self) -> Option<thread::Result<()>>;
+}
+
+/// Waits for what the control's status tells, and leaves nothing behind when it is
+/// dropped.
+struct Watch {
+    control: Arc<dyn Control>,
+    key: Option<u64>,
+}
+
+impl Watch {
+    fn new(control: Arc<dyn Control>) -> Self {
+        Self { control, key: None }
+    }
+
+    /// Looks after the waker has been left, so that no change falls in between.
+    fn poll<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        look: impl FnOnce(&dyn Control) -> Option<R>,
+    ) -> Poll<R> {
+        self.control.watch(&mut self.key, context.waker());
+        look(&*self.control).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.control.unwatch(key);
+        }
+    }
 }
 
 /// What orders and the driver agree on. Each order, and each step of the driver,
 /// is one change of `state` under its lock; no foreign code runs under it.
-pub(super) struct Shared<T: Timer> {
+pub(super) struct Shared<T: Timer, B> {
     pub(super) timer: T,
     immediate: bool,
-    state: Mutex<State<T::Instant>>,
+    state: Mutex<State<T::Instant, B>>,
 }
 
-struct State<I> {
+struct State<I, B> {
     phase: Phase<I>,
-    interval: u64,
     runs: u64,
-    failures: u32,
+    pace: Pace<B>,
     /// Whether the driver has ended: nothing of a run is left.
     over: bool,
     driver: Option<Waker>,
-    /// Who waits for the end: the one shutdown.
-    watcher: Option<Waker>,
+    watchers: Vec<(u64, Waker)>,
+    /// How many watchers there have been.
+    watched: u64,
 }
 
 enum Phase<I> {
@@ -402,11 +518,11 @@ enum Phase<I> {
     Unarmed {
         since: I,
     },
-    /// A wait that counts from `since`; its nanoseconds, once they are drawn.
-    /// Only the driver enters this phase.
+    /// A wait of so many nanoseconds that counts from `since`. Only the driver enters
+    /// this phase.
     Waiting {
         since: I,
-        length: Option<u64>,
+        length: u64,
     },
     /// A run is to begin at once.
     Due,
@@ -430,9 +546,9 @@ enum Then {
 pub(super) enum Step<I> {
     /// Drop the wait.
     Halt,
-    /// Arm a wait that counts from `since`.
-    Arm { since: I, interval: u64 },
-    /// Poll the wait.
+    /// Begin a wait of so many nanoseconds that counts from `since`.
+    Arm { since: I, length: u64 },
+    /// Go on with the wait.
     Wait,
     /// Begin a run: it counts as begun.
     Begin,
@@ -442,8 +558,18 @@ pub(super) enum Step<I> {
     End,
 }
 
-impl<T: Timer> Shared<T> {
-    pub(super) fn new(timer: T, interval: u64, immediate: bool) -> Self {
+/// What the driver does after a run.
+pub(super) enum After {
+    /// Begin a wait of so many nanoseconds.
+    Wait(u64),
+    /// Begin another, when other tasks have had their turn.
+    Yield,
+    /// Ask for the next step.
+    Ask,
+}
+
+impl<T: Timer, B: AfterFailures> Shared<T, B> {
+    pub(super) fn new(timer: T, pace: Pace<B>, immediate: bool) -> Self {
         let phase = if immediate {
             Phase::Due
         } else {
@@ -454,18 +580,19 @@ impl<T: Timer> Shared<T> {
             immediate,
             state: Mutex::new(State {
                 phase,
-                interval,
                 runs: 0,
-                failures: 0,
+                pace,
                 over: false,
                 driver: None,
-                watcher: None,
+                watchers: Vec::new(),
+                watched: 0,
             }),
         }
     }
 
-    /// The driver's next step. From now on orders wake `waker`.
-    pub(super) fn next(&self, waker: &Waker) -> Step<T::Instant> {
+    /// The driver's next step, where `waited` tells whether its wait is over. From now
+    /// on orders wake `waker`.
+    pub(super) fn next(&self, waker: &Waker, waited: bool) -> Step<T::Instant> {
         let mut state = self.lock();
         let mut former = None;
         if !state
@@ -481,63 +608,60 @@ impl<T: Timer> Shared<T> {
         let step = match state.phase {
             Phase::Stopped => Step::Halt,
             Phase::Unarmed { since } => {
-                state.phase = Phase::Waiting {
-                    since,
-                    length: None,
-                };
-                let interval = state.interval;
-                Step::Arm { since, interval }
+                let length = state.pace.wait();
+                state.phase = Phase::Waiting { since, length };
+                Step::Arm { since, length }
             }
-            Phase::Waiting { .. } => Step::Wait,
-            Phase::Due => {
+            Phase::Waiting { .. } if !waited => Step::Wait,
+            Phase::Waiting { .. } | Phase::Due => {
                 state.phase = Phase::Running(Then::Wait);
                 Step::Begin
             }
             Phase::Running(_) => Step::Run,
             Phase::Ended | Phase::Panicked(_) => Step::End,
         };
-        drop(state);
+        match step {
+            Step::Arm { .. } | Step::Begin => tell(state),
+            _ => drop(state),
+        }
         drop(former);
         step
     }
 
-    /// A wait has been armed; forgotten where an order has come in between.
-    pub(super) fn armed(&self, nanos: u64) {
-        if let Phase::Waiting { length, .. } = &mut self.lock().phase {
-            *length = Some(nanos);
-        }
-    }
-
-    /// A wait is over; forgotten where an order has come in between.
-    pub(super) fn waited(&self) {
-        let mut state = self.lock();
-        if let Phase::Waiting { .. } = state.phase {
-            state.phase = Phase::Due;
-        }
-    }
-
-    /// A run has ended with an outcome. Returns whether another is due at once.
-    pub(super) fn ran(&self, failures: u32, interval: Option<u64>) -> bool {
+    /// A run has ended, and the function for the interval has answered.
+    pub(super) fn ran(&self, ok: bool, interval: Option<u64>) -> After {
         let since = self.timer.now();
         let mut state = self.lock();
         state.runs += 1;
-        state.failures = failures;
-        state.interval = interval.unwrap_or(state.interval);
+        state.pace.ended(ok);
+        if let Some(interval) = interval {
+            state.pace.set_interval(interval);
+        }
+        let mut after = After::Ask;
         if let Phase::Running(then) = state.phase {
             state.phase = match then {
-                Then::Wait => Phase::Unarmed { since },
+                Then::Start if self.immediate => Phase::Due,
+                Then::Wait | Then::Start => {
+                    let length = state.pace.wait();
+                    after = After::Wait(length);
+                    Phase::Waiting { since, length }
+                }
                 Then::RunAgain => Phase::Due,
                 Then::Stop => Phase::Stopped,
-                Then::Start if self.immediate => Phase::Due,
-                Then::Start => Phase::Unarmed { since },
                 Then::End => Phase::Ended,
             };
         }
-        matches!(state.phase, Phase::Due)
+        if let Phase::Due = state.phase {
+            after = After::Yield;
+        }
+        tell(state);
+        after
     }
+}
 
+impl<T: Timer, B> Shared<T, B> {
     /// The driver has ended, with what a panic carried if that was the cause.
-    pub(super) fn end(&self, panic: Option<Payload>) {
+    pub(super) fn close(&self, panic: Option<Payload>) {
         let mut state = self.lock();
         match panic {
             Some(payload) => state.phase = Phase::Panicked(Some(payload)),
@@ -545,29 +669,36 @@ impl<T: Timer> Shared<T> {
             None => state.phase = Phase::Ended,
         }
         state.over = true;
-        let (driver, watcher) = (state.driver.take(), state.watcher.take());
-        drop(state);
+        let driver = state.driver.take();
+        tell(state);
         drop(driver);
-        if let Some(watcher) = watcher {
-            watcher.wake();
-        }
     }
 
     /// Each change of the state is one assignment: a panic cannot tear it.
-    fn lock(&self) -> MutexGuard<'_, State<T::Instant>> {
+    fn lock(&self) -> MutexGuard<'_, State<T::Instant, B>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> Control for Shared<T>
+/// Ends a change of the state: whoever watches is to look again.
+fn tell<I, B>(mut state: MutexGuard<'_, State<I, B>>) {
+    let watchers = mem::take(&mut state.watchers);
+    drop(state);
+    for (_, watcher) in watchers {
+        watcher.wake();
+    }
+}
+
+impl<T, B> Control for Shared<T, B>
 where
     T: Timer<Instant: Send> + Send + Sync,
+    B: AfterFailures + Send,
 {
     fn order(&self, order: Order) {
         let since = self.timer.now();
         let mut state = self.lock();
         if let Order::SetInterval(interval) = order {
-            state.interval = interval;
+            state.pace.set_interval(interval);
         }
         let next = match (order, &state.phase) {
             (_, Phase::Ended | Phase::Panicked(_)) => return,
@@ -592,7 +723,7 @@ where
         };
         state.phase = next;
         let driver = state.driver.take();
-        drop(state);
+        tell(state);
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -602,40 +733,63 @@ where
         let state = self.lock();
         let (phase, waiting) = match state.phase {
             Phase::Stopped => (PollerPhase::Stopped, None),
-            Phase::Unarmed { .. } => (PollerPhase::Waiting, None),
-            Phase::Waiting { since, length } => {
-                (PollerPhase::Waiting, length.map(|length| (since, length)))
+            Phase::Waiting { since, length } if length < FOREVER => {
+                (PollerPhase::Waiting, Some((since, length)))
             }
-            Phase::Due => (PollerPhase::Waiting, None),
+            Phase::Unarmed { .. } | Phase::Waiting { .. } | Phase::Due => {
+                (PollerPhase::Waiting, None)
+            }
             Phase::Running(Then::Stop | Then::End) => (PollerPhase::Stopping, None),
             Phase::Running(_) => (PollerPhase::Running, None),
             Phase::Ended => (PollerPhase::Ended, None),
             Phase::Panicked(_) => (PollerPhase::Panicked, None),
         };
-        let (runs, failures) = (state.runs, state.failures);
+        let (runs, failures) = (state.runs, state.pace.failures());
         drop(state);
         PollerStatus {
             phase,
             runs,
             failures,
-            next_run: waiting
-                .filter(|(_, length)| *length < FOREVER)
-                .map(|(since, length)| {
-                    Duration::from_nanos(length).saturating_sub(self.timer.elapsed(since))
-                }),
+            next_run: waiting.map(|(since, length)| {
+                Duration::from_nanos(length).saturating_sub(self.timer.elapsed(since))
+            }),
         }
     }
 
-    fn poll_over(&self, context: &mut Context<'_>) -> Poll<thread::Result<()>> {
-        let waker = context.waker().clone();
+    fn watch(&self, key: &mut Option<u64>, waker: &Waker) {
+        let waker = waker.clone();
         let mut state = self.lock();
-        if !state.over {
-            let former = state.watcher.replace(waker);
-            drop(state);
-            drop(former);
-            return Poll::Pending;
+        let key = *key.get_or_insert_with(|| {
+            state.watched += 1;
+            state.watched
+        });
+        let mut former = None;
+        match state
+            .watchers
+            .iter_mut()
+            .find(|(watcher, _)| *watcher == key)
+        {
+            Some((_, registered)) => former = Some(mem::replace(registered, waker)),
+            None => state.watchers.push((key, waker)),
         }
-        Poll::Ready(match &mut state.phase {
+        drop(state);
+        drop(former);
+    }
+
+    fn unwatch(&self, key: u64) {
+        let mut state = self.lock();
+        let found = state
+            .watchers
+            .iter()
+            .position(|(watcher, _)| *watcher == key);
+        let removed = found.map(|at| state.watchers.swap_remove(at));
+        drop(state);
+        drop(removed);
+    }
+
+    fn end(&self) -> Option<thread::Result<()>> {
+        let mut state = self.lock();
+        state.over.then(|| match &mut state.phase {
             Phase::Panicked(payload) => payload.take().map_or(Ok(()), Err),
             _ => Ok(()),
         })

@@ -12,15 +12,16 @@ use std::{
 use pin_project::{pin_project, pinned_drop};
 
 use super::{
-    Cycle, Fixed, IntervalBy, Pace, PollerBuilder,
-    control::{Payload, PollerHandle, PollerRemote, Shared, Step},
+    AfterFailures, Cycle, Fixed, IntervalBy, NoBackoff, Pace, PollerBuilder,
+    control::{After, Payload, PollerHandle, PollerRemote, Shared, Step},
     pace::FOREVER,
 };
 use crate::{real::nanos, timer::Timer};
 
-impl<T, G> PollerBuilder<T, G>
+impl<T, G, B> PollerBuilder<T, G, B>
 where
     T: Timer<Instant: Send> + Send + Sync + 'static,
+    B: AfterFailures + Send + 'static,
 {
     /// Returns the poller's owner and the future that drives it, for any
     /// executor.
@@ -63,21 +64,20 @@ where
     pub fn driver<F, Fut, V, E>(
         self,
         make: impl FnOnce(PollerRemote) -> F,
-    ) -> (PollerHandle, PollerDriver<F, Fut, T, G>)
+    ) -> (PollerHandle, PollerDriver<F, Fut, T, G, B>)
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
         G: IntervalBy<V, E>,
     {
-        let pace = self.pace();
-        let shared = Arc::new(Shared::new(self.timer, self.interval, self.immediate));
+        let pace = Pace::new(self.interval, self.jitter, self.backoff);
+        let shared = Arc::new(Shared::new(self.timer, pace, self.immediate));
         let remote = PollerRemote::new(Arc::clone(&shared) as _);
         let handle = PollerHandle::new(remote.clone());
         let driver = PollerDriver {
             work: Some(Work {
                 cycle: Cycle::new(make(remote)),
                 interval_by: self.interval_by,
-                pace,
             }),
             shared,
         };
@@ -86,9 +86,10 @@ where
 }
 
 #[cfg(feature = "tokio")]
-impl<T, G> PollerBuilder<T, G>
+impl<T, G, B> PollerBuilder<T, G, B>
 where
     T: Timer<Instant: Send, Sleep: Send> + Send + Sync + 'static,
+    B: AfterFailures + Send + 'static,
 {
     /// Spawns the poller on the current tokio runtime, started.
     ///
@@ -179,11 +180,11 @@ where
 /// The future that drives a pushed poller; see [`PollerBuilder::driver`].
 #[pin_project(PinnedDrop)]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct PollerDriver<F, Fut, T: Timer, G = Fixed> {
+pub struct PollerDriver<F, Fut, T: Timer, G = Fixed, B = NoBackoff> {
     /// None once the poller is over.
     #[pin]
     work: Option<Work<F, Fut, T::Sleep, G>>,
-    shared: Arc<Shared<T>>,
+    shared: Arc<Shared<T, B>>,
 }
 
 #[pin_project]
@@ -191,15 +192,15 @@ struct Work<F, Fut, Sleep, G> {
     #[pin]
     cycle: Cycle<F, Fut, Sleep>,
     interval_by: G,
-    pace: Pace,
 }
 
-impl<F, Fut, T, G, V, E> PollerDriver<F, Fut, T, G>
+impl<F, Fut, T, G, B, V, E> PollerDriver<F, Fut, T, G, B>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
+    B: AfterFailures,
 {
     /// Is ready once the poller is to end.
     fn drive(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -208,58 +209,61 @@ where
             return Poll::Ready(());
         };
         let mut work = work.project();
+        let mut waited = work.cycle.as_mut().poll_wait(context).is_ready();
         loop {
-            match this.shared.next(context.waker()) {
+            match this.shared.next(context.waker(), waited) {
                 Step::Halt => {
                     work.cycle.halt();
                     return Poll::Pending;
                 }
-                Step::Arm { since, interval } => {
-                    let length = work.pace.wait(interval);
+                Step::Arm { since, length } => {
                     let left = match length {
                         FOREVER => FOREVER,
                         _ => length.saturating_sub(nanos(this.shared.timer.elapsed(since))),
                     };
                     work.cycle.as_mut().arm(&this.shared.timer, left);
-                    this.shared.armed(length);
                 }
-                Step::Wait => {
-                    ready!(work.cycle.as_mut().poll_wait(context));
-                    this.shared.waited();
-                }
+                Step::Wait => return Poll::Pending,
                 Step::Begin => work.cycle.as_mut().begin(),
-                Step::Run => {
-                    let outcome = ready!(work.cycle.as_mut().poll_run(context));
-                    work.pace.ended(outcome.is_ok());
-                    let interval = work.interval_by.interval(&outcome);
-                    if this.shared.ran(work.pace.failures(), interval) {
+                Step::Run => {}
+                Step::End => return Poll::Ready(()),
+            }
+            if work.cycle.is_running() {
+                let outcome = ready!(work.cycle.as_mut().poll_run(context));
+                let interval = work.interval_by.interval(&outcome);
+                match this.shared.ran(outcome.is_ok(), interval) {
+                    After::Wait(length) => work.cycle.as_mut().arm(&this.shared.timer, length),
+                    After::Yield => {
                         // Runs that trigger themselves must not starve the executor.
                         context.waker().wake_by_ref();
                         return Poll::Pending;
                     }
+                    After::Ask => continue,
                 }
-                Step::End => return Poll::Ready(()),
             }
+            ready!(work.cycle.as_mut().poll_wait(context));
+            waited = true;
         }
     }
 }
 
-impl<F, Fut, T: Timer, G> PollerDriver<F, Fut, T, G> {
+impl<F, Fut, T: Timer, G, B> PollerDriver<F, Fut, T, G, B> {
     /// Drops all that is left, then says that the poller is over. The first panic
     /// is the one that is told.
     fn close(self: Pin<&mut Self>, panic: Option<Payload>) {
         let mut this = self.project();
         let dropped = catch_unwind(AssertUnwindSafe(|| this.work.set(None)));
-        this.shared.end(panic.or(dropped.err()));
+        this.shared.close(panic.or(dropped.err()));
     }
 }
 
-impl<F, Fut, T, G, V, E> Future for PollerDriver<F, Fut, T, G>
+impl<F, Fut, T, G, B, V, E> Future for PollerDriver<F, Fut, T, G, B>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
+    B: AfterFailures,
 {
     type Output = ();
 
@@ -276,13 +280,13 @@ where
 }
 
 #[pinned_drop]
-impl<F, Fut, T: Timer, G> PinnedDrop for PollerDriver<F, Fut, T, G> {
+impl<F, Fut, T: Timer, G, B> PinnedDrop for PollerDriver<F, Fut, T, G, B> {
     fn drop(self: Pin<&mut Self>) {
         self.close(None);
     }
 }
 
-impl<F, Fut, T: Timer, G> fmt::Debug for PollerDriver<F, Fut, T, G> {
+impl<F, Fut, T: Timer, G, B> fmt::Debug for PollerDriver<F, Fut, T, G, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let running = self.work.as_ref().map(|work| work.cycle.is_running());
         f.debug_struct("PollerDriver")

@@ -16,7 +16,7 @@ mod pull;
 
 use self::{
     cycle::Cycle,
-    pace::{Fixed, IntervalBy, Pace},
+    pace::{AfterFailures, Fixed, IntervalBy, NoBackoff, Pace},
 };
 
 pub use self::pull::SequentialPoller;
@@ -38,8 +38,8 @@ pub use self::{
 ///   so that an outage never makes it poll faster; an `Err` never ends it.
 ///
 /// ```text
-/// run    |###|           |########|           |#|           |##
-/// wait       |-interval--|        |-interval--| |-interval--|
+/// run     |###|         |#############|         ||         ||
+/// wait        |---------|             |---------||---------|
 /// ```
 ///
 /// # Examples
@@ -69,11 +69,12 @@ pub struct PollerBuilder<
     #[cfg(feature = "tokio")] T = TokioTimer,
     #[cfg(not(feature = "tokio"))] T,
     G = Fixed,
+    B = NoBackoff,
 > {
     timer: T,
     interval: u64,
     jitter: Jitter,
-    backoff: Backoff,
+    backoff: B,
     immediate: bool,
     interval_by: G,
 }
@@ -127,15 +128,14 @@ impl<T: Timer> PollerBuilder<T> {
             timer,
             interval: nanos(interval),
             jitter: Jitter::NONE,
-            // No wait is longer for this one.
-            backoff: Backoff::constant(Duration::ZERO),
+            backoff: NoBackoff,
             immediate: true,
             interval_by: Fixed,
         }
     }
 }
 
-impl<T, G> PollerBuilder<T, G> {
+impl<T, G, B> PollerBuilder<T, G, B> {
     /// Sets the jitter of the interval; it has no cap.
     ///
     /// A fleet started together spreads within a few runs; with
@@ -186,9 +186,15 @@ impl<T, G> PollerBuilder<T, G> {
     ///     assert_eq!(timer.run(poller.as_mut().next()), Some(Err(expected)));
     /// }
     /// ```
-    pub const fn backoff(mut self, backoff: Backoff) -> Self {
-        self.backoff = backoff;
-        self
+    pub fn backoff(self, backoff: Backoff) -> PollerBuilder<T, G, Backoff> {
+        PollerBuilder {
+            timer: self.timer,
+            interval: self.interval,
+            jitter: self.jitter,
+            backoff,
+            immediate: self.immediate,
+            interval_by: self.interval_by,
+        }
     }
 
     /// Sets whether the first run is at once, as it is unless set, or after one
@@ -239,7 +245,7 @@ impl<T, G> PollerBuilder<T, G> {
     ///     assert_eq!(timer.now().as_secs(), expected);
     /// }
     /// ```
-    pub fn interval_by<V, E, F>(self, interval: F) -> PollerBuilder<T, F>
+    pub fn interval_by<V, E, F>(self, interval: F) -> PollerBuilder<T, F, B>
     where
         F: FnMut(&Result<V, E>) -> Duration,
     {
@@ -272,22 +278,19 @@ impl<T, G> PollerBuilder<T, G> {
     /// let outcomes: Vec<_> = timer.run(pin!(poller).take(3).collect());
     /// assert_eq!(outcomes, [Ok(1), Err("down"), Ok(3)]);
     /// ```
-    pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G>
+    pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G, B>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
         T: Timer,
         G: IntervalBy<V, E>,
+        B: AfterFailures,
     {
         SequentialPoller::new(self, op)
     }
-
-    fn pace(&self) -> Pace {
-        Pace::new(self.jitter, self.backoff)
-    }
 }
 
-impl<T, G> fmt::Debug for PollerBuilder<T, G> {
+impl<T, G, B: fmt::Debug> fmt::Debug for PollerBuilder<T, G, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PollerBuilder")
             .field("interval", &Duration::from_nanos(self.interval))

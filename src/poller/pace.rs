@@ -1,9 +1,9 @@
 //! How long a poller waits.
 
-use core::time::Duration;
+use core::{fmt, time::Duration};
 
 use crate::{
-    backoff::{Backoff, Walk},
+    backoff::{Backoff, below},
     entropy::fresh,
     jitter::Jitter,
     real::nanos,
@@ -34,25 +34,56 @@ impl<V, E, F: FnMut(&Result<V, E>) -> Duration> IntervalBy<V, E> for F {
     }
 }
 
-/// Jitter, and the backoff after consecutive failures.
-pub(super) struct Pace {
-    jitter: Jitter,
-    backoff: Backoff,
-    walk: Walk,
-    failures: u32,
-    /// The backoff's wait after the last run; zero after a success.
-    floor: u64,
+/// The backoff of a poller that has none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBackoff;
+
+/// Answers after a failure: [`NoBackoff`], or a [`Backoff`].
+pub trait AfterFailures: fmt::Debug {
+    /// The least wait after so many failures in a row, in nanoseconds.
+    fn wait(&self, failures: u32) -> u64;
 }
 
-impl Pace {
-    pub(super) const fn new(jitter: Jitter, backoff: Backoff) -> Self {
-        Self {
+impl AfterFailures for NoBackoff {
+    fn wait(&self, _: u32) -> u64 {
+        0
+    }
+}
+
+impl AfterFailures for Backoff {
+    fn wait(&self, failures: u32) -> u64 {
+        let (lo, hi) = self.bounds(failures).into_inner();
+        nanos(hi) - below(nanos(hi) - nanos(lo), fresh)
+    }
+}
+
+/// The interval with its jitter, and the backoff after consecutive failures.
+pub(super) struct Pace<B> {
+    /// The upper bound of the interval's wait.
+    hi: u64,
+    jitter: Jitter,
+    backoff: B,
+    failures: u32,
+}
+
+impl<B: AfterFailures> Pace<B> {
+    pub(super) fn new(interval: u64, jitter: Jitter, backoff: B) -> Self {
+        let mut pace = Self {
+            hi: 0,
             jitter,
-            walk: Walk::new(&backoff),
             backoff,
             failures: 0,
-            floor: 0,
-        }
+        };
+        pace.set_interval(interval);
+        pace
+    }
+
+    pub(super) fn set_interval(&mut self, interval: u64) {
+        let curve = Backoff::constant(Duration::from_nanos(interval)).jitter(self.jitter);
+        self.hi = match interval {
+            FOREVER => FOREVER,
+            _ => nanos(*curve.bounds(1).end()).min(FOREVER - 1),
+        };
     }
 
     /// Failures in a row.
@@ -62,28 +93,21 @@ impl Pace {
 
     /// Takes in how a run ended.
     pub(super) fn ended(&mut self, ok: bool) {
-        if ok {
-            (self.failures, self.floor) = (0, 0);
-            return;
-        }
-        self.failures = self.failures.saturating_add(1);
-        let hi = if self.failures == 1 {
-            self.walk = Walk::new(&self.backoff);
-            self.walk.first()
+        self.failures = if ok {
+            0
         } else {
-            self.walk.next()
+            self.failures.saturating_add(1)
         };
-        self.floor = self.walk.draw(hi, fresh);
     }
 
     /// Draws the wait before the next run, in nanoseconds.
-    pub(super) fn wait(&self, interval: u64) -> u64 {
-        if interval == FOREVER {
+    pub(super) fn wait(&self) -> u64 {
+        if self.hi == FOREVER {
             return FOREVER;
         }
-        let interval = Backoff::constant(Duration::from_nanos(interval)).jitter(self.jitter);
-        let mut walk = Walk::new(&interval);
-        let hi = walk.first();
-        walk.draw(hi, fresh).max(self.floor).min(FOREVER - 1)
+        let interval = self.hi - below(self.jitter.spread().width(self.hi), fresh);
+        interval
+            .max(self.backoff.wait(self.failures))
+            .min(FOREVER - 1)
     }
 }

@@ -8,7 +8,7 @@ use core::{
 use futures_core::{FusedStream, Stream};
 use pin_project::pin_project;
 
-use super::{Cycle, Fixed, IntervalBy, Pace, PollerBuilder};
+use super::{AfterFailures, Cycle, Fixed, IntervalBy, NoBackoff, Pace, PollerBuilder};
 use crate::timer::Timer;
 
 /// A poller driven by whoever polls it: an endless stream of outcomes.
@@ -53,24 +53,22 @@ use crate::timer::Timer;
 /// ```
 #[pin_project]
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct SequentialPoller<F, Fut, T: Timer, G = Fixed> {
+pub struct SequentialPoller<F, Fut, T: Timer, G = Fixed, B = NoBackoff> {
     // First, so that its run is dropped before what that may borrow from.
     #[pin]
     cycle: Cycle<F, Fut, T::Sleep>,
     timer: T,
-    interval: u64,
     interval_by: G,
-    pace: Pace,
+    pace: Pace<B>,
     /// Whether the first run waits for an interval that is still to be armed.
     unarmed: bool,
 }
 
-impl<F, Fut, T: Timer, G> SequentialPoller<F, Fut, T, G> {
-    pub(super) fn new(builder: PollerBuilder<T, G>, op: F) -> Self {
+impl<F, Fut, T: Timer, G, B: AfterFailures> SequentialPoller<F, Fut, T, G, B> {
+    pub(super) fn new(builder: PollerBuilder<T, G, B>, op: F) -> Self {
         Self {
-            pace: builder.pace(),
+            pace: Pace::new(builder.interval, builder.jitter, builder.backoff),
             timer: builder.timer,
-            interval: builder.interval,
             interval_by: builder.interval_by,
             unarmed: !builder.immediate,
             cycle: Cycle::new(op),
@@ -78,12 +76,13 @@ impl<F, Fut, T: Timer, G> SequentialPoller<F, Fut, T, G> {
     }
 }
 
-impl<F, Fut, T, G, V, E> SequentialPoller<F, Fut, T, G>
+impl<F, Fut, T, G, B, V, E> SequentialPoller<F, Fut, T, G, B>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
+    B: AfterFailures,
 {
     /// Waits for the next run's outcome. Never `None`: the stream has no end.
     ///
@@ -121,19 +120,20 @@ where
     }
 }
 
-impl<F, Fut, T, G, V, E> Stream for SequentialPoller<F, Fut, T, G>
+impl<F, Fut, T, G, B, V, E> Stream for SequentialPoller<F, Fut, T, G, B>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
+    B: AfterFailures,
 {
     type Item = Result<V, E>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut this = self.project();
         if core::mem::take(this.unarmed) {
-            let wait = this.pace.wait(*this.interval);
+            let wait = this.pace.wait();
             this.cycle.as_mut().arm(&*this.timer, wait);
         }
         if !this.cycle.is_running() {
@@ -143,9 +143,9 @@ where
         let outcome = ready!(this.cycle.as_mut().poll_run(context));
         this.pace.ended(outcome.is_ok());
         if let Some(interval) = this.interval_by.interval(&outcome) {
-            *this.interval = interval;
+            this.pace.set_interval(interval);
         }
-        let wait = this.pace.wait(*this.interval);
+        let wait = this.pace.wait();
         this.cycle.as_mut().arm(&*this.timer, wait);
         Poll::Ready(Some(outcome))
     }
@@ -155,19 +155,20 @@ where
     }
 }
 
-impl<F, Fut, T, G, V, E> FusedStream for SequentialPoller<F, Fut, T, G>
+impl<F, Fut, T, G, B, V, E> FusedStream for SequentialPoller<F, Fut, T, G, B>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
+    B: AfterFailures,
 {
     fn is_terminated(&self) -> bool {
         false
     }
 }
 
-impl<F, Fut, T: Timer, G> fmt::Debug for SequentialPoller<F, Fut, T, G> {
+impl<F, Fut, T: Timer, G, B: AfterFailures> fmt::Debug for SequentialPoller<F, Fut, T, G, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SequentialPoller")
             .field("running", &self.cycle.is_running())

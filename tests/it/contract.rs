@@ -68,6 +68,19 @@ fn a_retry_holds_48_bytes_beside_its_attempt_or_its_sleep() {
 }
 
 #[test]
+fn a_poller_holds_40_bytes_beside_its_run_or_its_wait() {
+    let sleep = size_of::<tokio::time::Sleep>();
+    let pulled = PollerBuilder::new(Duration::ZERO).stream(|| ready(Ok::<(), u8>(())));
+    assert_eq!(size_of_val(&pulled), 40 + sleep);
+    let backoff = PollerBuilder::new(Duration::ZERO).backoff(Backoff::new());
+    let backoff = backoff.stream(|| ready(Ok::<(), u8>(())));
+    assert_eq!(size_of_val(&backoff), 40 + sleep + size_of::<Backoff>());
+    let run = || std::future::pending::<Result<(), u8>>();
+    let (_handle, driver) = PollerBuilder::new(Duration::ZERO).driver(|_| run);
+    assert!(size_of_val(&driver) <= 16 + sleep);
+}
+
+#[test]
 fn auto_traits_follow_from_the_parts() {
     fn value<T: Copy + Send + Sync + Unpin + 'static>() {}
     fn shared<T: Send + Sync + 'static>() {}

@@ -1,388 +1,25 @@
-//! The poller against a reference model under random orders, the seed's bugs
-//! one by one, and the rest of its contract.
+//! The contract word by word, with the seed's bugs one by one.
 
 use std::{
     cell::{Cell, RefCell},
     collections::HashSet,
     future::{poll_fn, ready},
-    mem,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::{Pin, pin},
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use afterbeat::{
-    Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, PollerRemote,
-    PollerStatus, Timer,
-};
-use proptest::prelude::*;
+use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer};
+
+use super::rig::{Flag, Order, Rig, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Copy, Debug)]
-enum Order {
-    Start,
-    Stop,
-    Trigger,
-    SetInterval(Duration),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Order(Order),
-    /// The same, given by the run in flight if there is one.
-    FromInside(Order),
-    Advance(Duration),
-    Finish(Result<(), ()>),
-    Panic,
-    Shutdown,
-    Drop,
-}
-
-/// What a poller should do, by the words of its contract.
-struct Model {
-    now: Duration,
-    interval: Duration,
-    backoff: Duration,
-    immediate: bool,
-    started: bool,
-    in_flight: bool,
-    again: bool,
-    restart: bool,
-    over: bool,
-    panicked: bool,
-    closing: bool,
-    since: Duration,
-    due: Option<Duration>,
-    begun: u32,
-    runs: u64,
-    failures: u32,
-}
-
-impl Model {
-    fn arm(&mut self) {
-        self.since = self.now;
-        self.due = Some(self.since.saturating_add(self.wait()));
-    }
-
-    fn arm_first(&mut self) {
-        self.arm();
-        if self.immediate {
-            self.due = Some(self.now);
-        }
-    }
-
-    fn wait(&self) -> Duration {
-        let floor = if self.failures > 0 {
-            self.backoff
-        } else {
-            Duration::ZERO
-        };
-        self.interval.max(floor)
-    }
-
-    fn order(&mut self, order: Order) {
-        match order {
-            Order::SetInterval(interval) => {
-                self.interval = interval;
-                if self.started && !self.in_flight {
-                    self.due = Some(self.since.saturating_add(self.wait()));
-                }
-            }
-            Order::Stop if !self.closing => {
-                (self.started, self.again, self.restart, self.due) = (false, false, false, None);
-            }
-            Order::Start if !self.started && !self.closing => {
-                self.started = true;
-                self.restart = self.in_flight;
-                if !self.in_flight {
-                    self.arm_first();
-                }
-            }
-            Order::Trigger if self.started && self.in_flight => self.again = true,
-            Order::Trigger if self.started => self.due = Some(self.now),
-            _ => {}
-        }
-    }
-
-    fn finish(&mut self, ok: bool) {
-        self.in_flight = false;
-        self.runs += 1;
-        self.failures = if ok { 0 } else { self.failures + 1 };
-        match (mem::take(&mut self.again), mem::take(&mut self.restart)) {
-            _ if self.closing => self.over = true,
-            _ if !self.started => {}
-            (true, _) => self.due = Some(self.now),
-            (false, true) => self.arm_first(),
-            (false, false) => self.arm(),
-        }
-    }
-
-    fn step(&mut self, step: Step) {
-        match step {
-            Step::Advance(by) => self.now += by,
-            _ if self.over => {}
-            Step::Order(order) | Step::FromInside(order) => self.order(order),
-            Step::Finish(outcome) if self.in_flight => self.finish(outcome.is_ok()),
-            Step::Panic if self.in_flight => {
-                (self.in_flight, self.over, self.panicked) = (false, true, true);
-            }
-            Step::Finish(_) | Step::Panic => {}
-            Step::Shutdown => {
-                (self.closing, self.started, self.over) = (true, false, !self.in_flight);
-            }
-            Step::Drop => (self.in_flight, self.over) = (false, true),
-        }
-        if self.started && !self.over && !self.in_flight && self.due.is_some_and(|t| t <= self.now)
-        {
-            (self.in_flight, self.due) = (true, None);
-            self.begun += 1;
-        }
-    }
-
-    fn phase(&self) -> PollerPhase {
-        match () {
-            () if self.panicked => PollerPhase::Panicked,
-            () if self.over => PollerPhase::Ended,
-            () if self.in_flight && self.started => PollerPhase::Running,
-            () if self.in_flight => PollerPhase::Stopping,
-            () if self.started => PollerPhase::Waiting,
-            () => PollerPhase::Stopped,
-        }
-    }
-
-    fn next_run(&self) -> Option<Duration> {
-        let waiting = self.phase() == PollerPhase::Waiting && self.wait() < Duration::MAX;
-        self.due.filter(|_| waiting).map(|due| due - self.now)
-    }
-}
-
-/// What the runs of a real poller are told, and what they tell.
-#[derive(Default)]
-struct Runs {
-    begun: Cell<u32>,
-    alive: Cell<u32>,
-    end: Cell<Option<Step>>,
-    orders: RefCell<Vec<Order>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-struct Alive(Rc<Runs>);
-
-impl Drop for Alive {
-    fn drop(&mut self) {
-        self.0.alive.set(self.0.alive.get() - 1);
-    }
-}
-
-fn give(remote: &PollerRemote, order: Order) {
-    match order {
-        Order::Start => remote.start(),
-        Order::Stop => remote.stop(),
-        Order::Trigger => remote.trigger(),
-        Order::SetInterval(interval) => remote.set_interval(interval),
-    }
-}
-
-impl Runs {
-    /// A run that ends as it is told, and gives the orders it is told.
-    fn run(self: &Rc<Self>, remote: &PollerRemote) -> impl Future<Output = Result<(), ()>> + use<> {
-        self.begun.set(self.begun.get() + 1);
-        self.alive.set(self.alive.get() + 1);
-        assert_eq!(self.alive.get(), 1, "two runs are alive");
-        let (alive, remote) = (Alive(Rc::clone(self)), remote.clone());
-        poll_fn(move |context| {
-            let runs = &alive.0;
-            for order in mem::take(&mut *runs.orders.borrow_mut()) {
-                give(&remote, order);
-            }
-            match runs.end.take() {
-                Some(Step::Finish(outcome)) => Poll::Ready(outcome),
-                // Past the panic hook, which would print.
-                Some(_) => resume_unwind(Box::new("planted")),
-                None => {
-                    *runs.waker.borrow_mut() = Some(context.waker().clone());
-                    Poll::Pending
-                }
-            }
-        })
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// A driver polled by hand, only when it has been woken.
-struct Rig {
-    timer: ManualTimer,
-    driver: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    woken: Arc<Flag>,
-    handle: Option<PollerHandle>,
-    remote: PollerRemote,
-    shutdown: Option<Pin<Box<dyn Future<Output = std::thread::Result<()>>>>>,
-    runs: Rc<Runs>,
-}
-
-impl Rig {
-    fn new(interval: Duration, backoff: Duration, immediate: bool) -> Self {
-        let (timer, runs) = (ManualTimer::new(), Rc::new(Runs::default()));
-        let (handle, driver) = PollerBuilder::with_timer(timer.clone(), interval)
-            .backoff(Backoff::constant(backoff))
-            .immediate(immediate)
-            .driver(|remote| {
-                let runs = Rc::clone(&runs);
-                move || runs.run(&remote)
-            });
-        Self {
-            timer,
-            driver: Some(Box::pin(driver)),
-            woken: Arc::new(Flag(AtomicBool::new(true))),
-            remote: handle.remote(),
-            handle: Some(handle),
-            shutdown: None,
-            runs,
-        }
-    }
-
-    fn settle(&mut self) {
-        let waker = Waker::from(Arc::clone(&self.woken));
-        while self.woken.0.swap(false, Ordering::Relaxed) {
-            let Some(driver) = &mut self.driver else {
-                return;
-            };
-            if driver
-                .as_mut()
-                .poll(&mut Context::from_waker(&waker))
-                .is_ready()
-            {
-                self.driver = None;
-            }
-        }
-    }
-
-    fn step(&mut self, step: Step) {
-        let in_flight = self.runs.alive.get() == 1;
-        match step {
-            Step::FromInside(order) if in_flight => {
-                self.runs.orders.borrow_mut().push(order);
-                self.runs.wake();
-            }
-            Step::Order(order) | Step::FromInside(order) => give(&self.remote, order),
-            Step::Advance(by) => self.timer.advance(by),
-            Step::Finish(_) | Step::Panic if in_flight => {
-                self.runs.end.set(Some(step));
-                self.runs.wake();
-            }
-            Step::Finish(_) | Step::Panic => {}
-            Step::Shutdown => {
-                if let Some(handle) = self.handle.take() {
-                    self.shutdown = Some(Box::pin(handle.shutdown()));
-                }
-            }
-            Step::Drop => drop((self.handle.take(), self.shutdown.take())),
-        }
-        self.settle();
-    }
-
-    fn status(&self) -> Option<PollerStatus> {
-        self.handle.as_ref().map(PollerHandle::status)
-    }
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let seconds = || (0..20u64).prop_map(Duration::from_secs);
-    let order = || {
-        prop_oneof![
-            Just(Order::Start),
-            Just(Order::Stop),
-            Just(Order::Trigger),
-            seconds().prop_map(Order::SetInterval),
-            Just(Order::SetInterval(Duration::MAX)),
-        ]
-    };
-    prop_oneof![
-        10 => order().prop_map(Step::Order),
-        5 => order().prop_map(Step::FromInside),
-        10 => seconds().prop_map(Step::Advance),
-        10 => Just(Step::Finish(Ok(()))),
-        5 => Just(Step::Finish(Err(()))),
-        1 => Just(Step::Panic),
-        1 => Just(Step::Shutdown),
-        1 => Just(Step::Drop),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    /// P1 to P13: after each of a random sequence of orders, the poller stands
-    /// where the model stands.
-    #[test]
-    fn every_poller_is_that_of_the_model(
-        interval in 0..20u64,
-        backoff in 0..40u64,
-        immediate: bool,
-        steps in prop::collection::vec(step(), 1..60),
-    ) {
-        let [interval, backoff] = [interval, backoff].map(Duration::from_secs);
-        let mut rig = Rig::new(interval, backoff, immediate);
-        let mut model = Model {
-            now: Duration::ZERO,
-            interval,
-            backoff,
-            immediate,
-            started: false,
-            in_flight: false,
-            again: false,
-            restart: false,
-            over: false,
-            panicked: false,
-            closing: false,
-            since: Duration::ZERO,
-            due: None,
-            begun: 0,
-            runs: 0,
-            failures: 0,
-        };
-        model.step(Step::Order(Order::Start));
-        rig.settle();
-        for step in steps {
-            model.step(step);
-            rig.step(step);
-            prop_assert_eq!(rig.runs.begun.get(), model.begun, "{:?}", step);
-            prop_assert_eq!(rig.runs.alive.get(), u32::from(model.in_flight), "{:?}", step);
-            prop_assert_eq!(rig.driver.is_none(), model.over, "{:?}", step);
-            if let Some(status) = rig.status() {
-                prop_assert_eq!(status.phase, model.phase(), "{:?}", step);
-                prop_assert_eq!((status.runs, status.failures), (model.runs, model.failures));
-                prop_assert_eq!(status.next_run, model.next_run(), "{:?}", step);
-            }
-            let sleeping = model.next_run().is_some_and(|left| left > Duration::ZERO);
-            prop_assert_eq!(rig.timer.sleeping(), usize::from(sleeping), "{:?}", step);
-        }
-        if let Some(shutdown) = rig.shutdown.take().filter(|_| model.over) {
-            let result = rig.timer.run(shutdown);
-            prop_assert_eq!(result.is_err(), model.panicked);
-        }
-    }
-}
 
 /// A run that takes `lasts` and fails if told so; starts are logged.
 fn polled(
@@ -473,7 +110,13 @@ fn p3_starting_twice_is_one_loop() {
     assert_eq!(starts, [0, 7, 14]);
 }
 
-/// The seed's session poller forgets a stop during a run.
+/// P7: the seed's session poller forgets a stop during a run.
+///
+/// ```text
+/// run     |###|         |###|
+/// wait        |---------|
+/// stop                    ^
+/// ```
 #[test]
 fn s1_a_stop_during_a_run_holds() {
     let timer = ManualTimer::new();
@@ -495,7 +138,14 @@ fn s1_a_stop_during_a_run_holds() {
     assert_eq!(starts, [0, 7]);
 }
 
-/// The seed's session poller has two loops after a stop and a start in a run.
+/// P8: the seed's session poller has two loops after a stop and a start in a run.
+///
+/// ```text
+/// run     |###|###|         |###|         |###
+/// wait            |---------|   |---------|
+/// stop      ^
+/// start     ^
+/// ```
 #[test]
 fn s2_stop_and_start_during_a_run_are_one_loop() {
     let timer = ManualTimer::new();
@@ -555,8 +205,14 @@ fn s4_a_run_that_never_ends_is_bounded_by_a_timeout() {
 /// P2: spacing is from the end of a run to the start of the next.
 ///
 /// ```text
-/// run    |##|       |##|
-/// wait      |---5---|
+/// run     ||         ||         ||         |
+/// wait     |---------||---------||---------|
+///
+/// run     |###|         |###|         |###|
+/// wait        |---------|   |---------|
+///
+/// run     |#############|         |#######
+/// wait                  |---------|
 /// ```
 #[test]
 fn a_whole_interval_follows_each_run_however_long() {
@@ -810,6 +466,144 @@ fn a_panic_in_a_pulled_operation_passes_through() {
     }));
     catch_unwind(AssertUnwindSafe(|| timer.run(poller.as_mut().next()))).unwrap_err();
     assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(2)));
+}
+
+/// P10: in a wait, now; in a run, one further run, however many triggers.
+///
+/// ```text
+/// run     |###|   |###|###|         |###
+/// wait        |---|       |---------|
+/// trigger         ^ ^^
+/// ```
+#[test]
+fn a_trigger_runs_now_or_once_more() {
+    let timer = ManualTimer::new();
+    let starts = polled(
+        &timer,
+        5 * SECOND,
+        2 * SECOND,
+        14 * SECOND,
+        false,
+        async |poller| {
+            timer.sleep(4 * SECOND).await;
+            poller.trigger();
+            timer.sleep(SECOND).await;
+            poller.trigger();
+            timer.sleep(SECOND / 2).await;
+            poller.trigger();
+        },
+    );
+    assert_eq!(starts, [0, 4, 6, 13]);
+}
+
+/// P12, to the word of its docs.
+///
+/// ```text
+/// run     |###|     |###|     |###|
+/// wait        |-----|   |-----|
+/// set to 3      ^
+/// ```
+#[test]
+fn a_shorter_interval_shortens_the_wait_in_progress() {
+    let timer = ManualTimer::new();
+    let starts = polled(
+        &timer,
+        5 * SECOND,
+        2 * SECOND,
+        12 * SECOND,
+        false,
+        async |poller| {
+            timer.sleep(3 * SECOND).await;
+            poller.set_interval(3 * SECOND);
+        },
+    );
+    assert_eq!(starts, [0, 5, 10]);
+}
+
+/// P16: a suspended machine, or a clock that is set, is one run late; no burst.
+#[test]
+fn one_run_follows_however_far_the_clock_has_jumped() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    rig.settle();
+    rig.step(Step::Finish(Ok(())));
+    for runs in 2..5 {
+        rig.step(Step::Advance(86_400 * SECOND));
+        assert_eq!(rig.runs.begun.get(), runs);
+        rig.step(Step::Advance(86_400 * SECOND)); // In the middle of a run.
+        rig.step(Step::Finish(Ok(())));
+        assert_eq!(rig.runs.begun.get(), runs);
+        assert_eq!(rig.status().unwrap().next_run, Some(5 * SECOND));
+    }
+}
+
+/// The seed's focus: 1.5 s where somebody looks, 5 s where nobody does.
+#[test]
+fn the_interval_follows_a_state_of_the_callers() {
+    let timer = ManualTimer::new();
+    let focused = Cell::new(true);
+    let mut poller = pin!(
+        PollerBuilder::with_timer(&timer, SECOND)
+            .interval_by(|_: &Result<(), ()>| {
+                if focused.get() {
+                    SECOND * 3 / 2
+                } else {
+                    5 * SECOND
+                }
+            })
+            .stream(|| ready(Ok(())))
+    );
+    let mut next = || {
+        timer.run(poller.as_mut().next());
+        timer.now().as_millis()
+    };
+    assert_eq!([next(), next(), next()], [0, 1500, 3000]);
+    focused.set(false);
+    assert_eq!([next(), next()], [4500, 9500]);
+}
+
+/// A wait is woken by each change, and by nothing after it was dropped.
+#[test]
+fn a_status_is_waited_for_until_the_poller_is_over() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    let handle = rig.handle.as_ref().unwrap();
+    let mut first_success = pin!(handle.wait_for(|status| status.runs > 0));
+    let mut never = pin!(handle.wait_for(|_| false));
+    let woken = Arc::new(Flag(AtomicBool::new(false)));
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut context = Context::from_waker(&waker);
+    assert!(first_success.as_mut().poll(&mut context).is_pending());
+    assert!(never.as_mut().poll(&mut context).is_pending());
+    rig.settle();
+    assert!(woken.0.swap(false, Ordering::Relaxed), "a run has begun");
+    assert!(first_success.as_mut().poll(&mut context).is_pending());
+    rig.step(Step::Finish(Err(())));
+    let Poll::Ready(status) = first_success.as_mut().poll(&mut context) else {
+        panic!("the run is over");
+    };
+    assert_eq!((status.runs, status.failures), (1, 1));
+
+    // Whoever gives up waiting is forgotten.
+    drop(waker);
+    let handle = rig.handle.as_ref().unwrap();
+    for _ in 0..3 {
+        let waker = Waker::from(Arc::clone(&woken));
+        let mut context = Context::from_waker(&waker);
+        let mut wait = Box::pin(handle.wait_for(|_| false));
+        assert!(wait.as_mut().poll(&mut context).is_pending());
+        assert!(wait.as_mut().poll(&mut context).is_pending());
+    }
+    rig.step(Step::Order(Order::Stop));
+    assert!(
+        never
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    assert_eq!(Arc::strong_count(&woken), 1);
+
+    rig.step(Step::Drop);
+    let over = rig.timer.run(never);
+    assert_eq!(over.phase, PollerPhase::Ended);
 }
 
 /// P12: re-timed from the end of the last run; at once if that has passed.
