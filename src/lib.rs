@@ -27,6 +27,8 @@ mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
 mod unwind;
+#[cfg(feature = "std")]
+mod watch;
 
 #[cfg(target_has_atomic = "ptr")]
 pub use crate::budget::RetryBudget;

@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 5] = [
         "unwind", "event", "trace", "extras", "builder", "retry", "attempts",
     ],
     // Polling.
-    &["poller"],
+    &["watch", "poller"],
     // The roof.
     &["clerk"],
 ];

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{
     error::Cause,
+    state::Key,
     token::{ClientToken, SessionToken},
     transport::{Request, Response},
 };
@@ -136,6 +137,16 @@ pub struct InvalidFrontendApi {
     rule: &'static str,
 }
 
+/// How a session token is minted, beside what for.
+#[derive(Clone, Copy, Default)]
+pub(super) struct How<'a> {
+    pub(super) force: bool,
+    /// The last token, where the API has asked for it.
+    pub(super) expired: Option<&'a str>,
+    /// The last token, where the instance mints from it.
+    pub(super) previous: Option<&'a str>,
+}
+
 impl FrontendApi {
     fn request(&self, path: String, body: Option<String>, token: Option<ClientToken>) -> Request {
         Request {
@@ -148,24 +159,26 @@ impl FrontendApi {
     }
 
     /// The request that mints a session token.
-    pub(super) fn mint(
-        &self,
-        session: &str,
-        template: Option<&str>,
-        organization: Option<&str>,
-        force: bool,
-        token: Option<ClientToken>,
-    ) -> Request {
-        let mut path = format!("/v1/client/sessions/{}/tokens", encoded(session));
-        let mut body = String::new();
-        match (template, organization) {
+    pub(super) fn mint(&self, key: &Key, how: &How<'_>, token: Option<ClientToken>) -> Request {
+        let mut path = format!("/v1/client/sessions/{}/tokens", encoded(&key.session));
+        let mut form = Vec::new();
+        match (&key.template, &key.organization) {
             (Some(template), _) => path = format!("{path}/{}", encoded(template)),
-            (None, Some(id)) => body = format!("organization_id={}", encoded(id)),
+            (None, Some(id)) => form.push(format!("organization_id={}", encoded(id))),
             (None, None) => {}
         }
-        let mut request = self.request(path, Some(body), token);
-        if force {
+        if let Some(previous) = how.previous {
+            form.push(format!("token={}", encoded(previous)));
+            if how.force {
+                form.push("force_origin=true".to_owned());
+            }
+        }
+        let mut request = self.request(path, Some(form.join("&")), token);
+        if how.force {
             request.query.push_str("&debug=skip_cache");
+        }
+        if let Some(expired) = how.expired {
+            request.query = format!("{}&expired_token={}", request.query, encoded(expired));
         }
         request
     }

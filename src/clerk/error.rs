@@ -1,7 +1,7 @@
 //! Why there is no token.
 
 use core::{fmt, time::Duration};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use super::{token::InvalidToken, transport::TransportError};
 use crate::decision::{Decision, GiveUp};
@@ -11,8 +11,26 @@ use crate::decision::{Decision, GiveUp};
 #[non_exhaustive]
 pub enum TokenError {
     /// The user is signed out: confirmed, and final until the next sign-in.
-    #[error("{0}")]
-    SignedOut(SignedOut),
+    #[error("signed out: {0}")]
+    SignedOut(Refusal),
+    /// The API refuses what the program is, not who the user is. Final: nothing is
+    /// sent any more.
+    #[error("refused for good: {0}")]
+    Refused(Refusal),
+    /// The caller has waited for as long as it may; the sequence goes on.
+    #[error(
+        "no token within {limit:?}, after {retries} retries so far{}",
+        Last(cause)
+    )]
+    TimedOut {
+        /// The limit that was met.
+        limit: Duration,
+        /// How many retries the sequence had begun.
+        retries: u32,
+        /// What failed last, if anything had.
+        #[source]
+        cause: Option<Arc<Cause>>,
+    },
     /// It could not be found out; the user is not signed out.
     #[error("no token after {retries} retries in {elapsed:?}, {reason}: {cause}")]
     Unavailable {
@@ -37,24 +55,17 @@ pub enum TokenError {
     Ended,
 }
 
-/// How a sign-out was confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedOut {
+/// What the API said when it ended a session, or refused the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
     pub(super) status: Option<u16>,
     pub(super) code: Option<String>,
     pub(super) trace_id: Option<String>,
 }
 
-impl SignedOut {
-    /// The API told of a client without the session.
-    pub(super) const GONE: Self = Self {
-        status: None,
-        code: None,
-        trace_id: None,
-    };
-
-    /// Returns the status of the answer that confirmed it; none where the API told
-    /// of a client without the session.
+impl Refusal {
+    /// Returns the status of the answer; none where the API told of a client without
+    /// the session, or the program itself has signed the user out.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.status
@@ -73,19 +84,18 @@ impl SignedOut {
     }
 }
 
-impl fmt::Display for SignedOut {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("signed out")?;
         match self.status {
-            Some(status) => write!(f, ": the API answered {status}")?,
-            None => f.write_str(": the API knows no such session")?,
+            Some(status) => write!(f, "the API answered {status}")?,
+            None => f.write_str("there is no such session any more")?,
         }
         write_details(f, self.code.as_slice(), self.trace_id.as_deref())
     }
 }
 
 /// What failed in one request.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
     /// There was no response.
@@ -121,8 +131,18 @@ pub enum Cause {
         left: Duration,
     },
     /// The user was signed out meanwhile; no request was sent.
-    #[error("the user is signed out")]
-    SignedOut,
+    #[error("the refresher sends nothing any more")]
+    Over,
+    /// There was no response in time.
+    #[error("no response within {limit:?}")]
+    TimedOut {
+        /// The limit of one attempt.
+        limit: Duration,
+    },
+    /// The store that the state is kept in could not be read or locked; no request
+    /// was sent.
+    #[error("the store: {0}")]
+    Store(#[source] Arc<io::Error>),
     /// The transport panicked.
     #[error("the transport panicked")]
     Panicked,
@@ -140,7 +160,7 @@ impl Cause {
             } => Decision::RetryAfter(wait),
             Self::Status { status: 409, .. } => self.has_code(&["resource_locked"]).into(),
             Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..).into(),
-            Self::Panicked | Self::SignedOut => Decision::GiveUp,
+            Self::Panicked | Self::Over => Decision::GiveUp,
             _ => Decision::Retry,
         }
     }
@@ -171,24 +191,51 @@ impl Cause {
     }
 
     /// The sign-out that this answer confirms.
-    pub(super) fn signed_out(&self) -> SignedOut {
+    /// Whether the API refuses the program itself, whatever it asks for.
+    pub(super) fn refuses_the_program(&self) -> bool {
+        self.has_status(&[400])
+            && self.has_code(&[
+                "api_version_invalid",
+                "host_invalid",
+                "native_api_disabled",
+                "origin_authorization_headers_conflict",
+                "origin_invalid",
+            ])
+    }
+
+    /// Whether the API wants to see the last session token, though it has expired.
+    pub(super) fn wants_the_expired_token(&self) -> bool {
+        self.has_status(&[422]) && self.has_code(&["missing_expired_token"])
+    }
+
+    pub(super) fn refusal(&self) -> Refusal {
         match self {
             Self::Status {
                 status,
                 codes,
                 trace_id,
                 ..
-            } => SignedOut {
+            } => Refusal {
                 status: Some(*status),
                 code: codes.first().cloned(),
                 trace_id: trace_id.clone(),
             },
-            _ => SignedOut::GONE,
+            _ => Refusal::default(),
         }
     }
 }
 
 /// Codes and trace id, where there are any.
+struct Last<'a>(&'a Option<Arc<Cause>>);
+
+impl fmt::Display for Last<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
+}
+
 struct Details<'a>(&'a [String], Option<&'a str>);
 
 impl fmt::Display for Details<'_> {

@@ -58,21 +58,30 @@ use crate::{backoff::Backoff, jitter::Jitter};
 
 mod api;
 mod error;
+mod event;
+#[cfg(any(unix, windows))]
+mod file;
 #[cfg(feature = "clerk-http")]
 mod http;
 mod refresher;
+mod saved;
 mod sequence;
 mod state;
+mod store;
 mod token;
 mod transport;
 
+#[cfg(any(unix, windows))]
+pub use self::file::FileStore;
 #[cfg(feature = "clerk-http")]
 pub use self::http::HttpTransport;
 pub use self::{
     api::{FrontendApi, InvalidFrontendApi},
-    error::{Cause, SignedOut, TokenError},
-    refresher::{Refresher, RefresherBuilder, RefresherDriver, RefresherStatus, TokenRequest},
+    error::{Cause, Refusal, TokenError},
+    event::{Counters, RefresherEvent, RefresherStatus},
+    refresher::{Refresher, RefresherBuilder, RefresherDriver, TokenRequest},
     sequence::OutageVerdict,
+    store::{MemoryStore, StoreLock, TokenStore},
     token::{Claims, ClientToken, InvalidClientToken, InvalidToken, SessionToken},
     transport::{Request, Response, Transport, TransportError},
 };

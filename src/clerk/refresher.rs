@@ -2,29 +2,67 @@
 
 use core::{
     fmt,
-    future::Future,
+    future::{Future, pending, poll_fn},
+    mem,
+    panic::AssertUnwindSafe,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
-use std::sync::{Arc, Mutex, OnceLock};
+use std::{
+    panic::catch_unwind,
+    sync::{Arc, Mutex, OnceLock},
+    time::SystemTime,
+};
 
-use futures::{StreamExt, channel::mpsc, future::select};
+use futures::{
+    FutureExt, StreamExt,
+    channel::mpsc,
+    future::{Either, join, ready, select},
+    lock,
+};
 
 use super::{
     api::FrontendApi,
-    error::{SignedOut, TokenError},
+    error::{Refusal, TokenError},
+    event::{Counters, RefresherEvent, RefresherStatus},
     sequence::OutageVerdict,
-    state::{Asker, Core, Flight, State, Task, Work},
+    state::{Asker, Core, Flight, Freshness, State, Task, Work},
+    store::TokenStore,
     token::{ClientToken, InvalidToken, SessionToken},
     transport::Transport,
 };
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 use crate::{
+    backoff::Backoff,
+    jitter::Jitter,
     poller::{PollerBuilder, PollerHandle, PollerRemote},
     timer::Timer,
 };
+
+/// How long the poller waits before it starts up again, after start-ups that failed in
+/// a row. It looks at its own interval, so that the wait is a multiple of that.
+const RELOAD: Backoff = Backoff::new()
+    .initial_delay(Duration::from_secs(3))
+    .max_delay(Duration::from_secs(30))
+    .jitter(Jitter::NONE);
+
+/// The least interval of the poller.
+const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a refresher is told once and for all.
+pub(super) struct Settings {
+    pub(super) interval: Box<dyn Fn() -> Duration + Send + Sync>,
+    pub(super) max_elapsed: Duration,
+    pub(super) max_wait: Duration,
+    pub(super) attempt_timeout: Duration,
+    pub(super) verdict: OutageVerdict,
+    pub(super) refresh_ahead: bool,
+    pub(super) session_minter: bool,
+    pub(super) tag_retries: bool,
+    pub(super) wall_clock: fn() -> SystemTime,
+}
 
 /// A refresher's configuration: where the API is, how it is reached, and what the
 /// client holds.
@@ -41,9 +79,10 @@ pub struct RefresherBuilder<
     api: FrontendApi,
     transport: X,
     timer: T,
-    interval: Duration,
-    max_elapsed: Duration,
-    verdict: OutageVerdict,
+    settings: Settings,
+    jitter: Jitter,
+    observer: Box<dyn FnMut(RefresherEvent) + Send>,
+    store: Option<Box<dyn TokenStore>>,
     client_token: Option<ClientToken>,
     session_id: Option<String>,
     last_token: Option<SessionToken>,
@@ -64,16 +103,28 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
             api,
             transport,
             timer,
-            interval: Duration::from_secs(5),
-            max_elapsed: Duration::MAX,
-            verdict: OutageVerdict::default(),
+            settings: Settings {
+                interval: Box::new(|| Duration::from_secs(5)),
+                max_elapsed: Duration::MAX,
+                max_wait: Duration::from_secs(7),
+                attempt_timeout: Duration::from_secs(10),
+                verdict: OutageVerdict::default(),
+                refresh_ahead: true,
+                session_minter: false,
+                tag_retries: false,
+                wall_clock: SystemTime::now,
+            },
+            jitter: Jitter::NONE,
+            observer: Box::new(|_| {}),
+            store: None,
             client_token: None,
             session_id: None,
             last_token: None,
         }
     }
 
-    /// Sets the client token, which proves who the client is.
+    /// Sets the client token, which proves who the client is. What a
+    /// [`store`](Self::store) holds goes before it.
     pub fn client_token(mut self, token: ClientToken) -> Self {
         self.client_token = Some(token);
         self
@@ -96,23 +147,99 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
         Ok(self)
     }
 
+    /// Sets where the client token, the session's own token and the gate of a
+    /// `Retry-After` outlive the process; nowhere unless set.
+    ///
+    /// Processes that share a store send one request at a time between them, and one
+    /// of them refreshes for all. Its lock is held around each request, its reads and
+    /// writes block the driver's thread for as long as they take.
+    pub fn store(mut self, store: impl TokenStore) -> Self {
+        self.store = Some(Box::new(store));
+        self
+    }
+
     /// Sets the interval at which the poller looks whether the token is still
     /// fresh: 5 s unless set, as in clerk-js 5.59.0.
-    pub fn interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+    pub fn interval(self, interval: Duration) -> Self {
+        self.interval_by(move || interval)
+    }
+
+    /// Asks a function for that interval after each look; an answer below 100 ms counts
+    /// as that.
+    pub fn interval_by(mut self, interval: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.settings.interval = Box::new(interval);
+        self
+    }
+
+    /// Sets the jitter of the poller's waits: none unless set.
+    pub fn jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets whether the active token is refreshed 17 s before it expires, while the old
+    /// one is served until 5 s before; it is unless set. Otherwise a token is refreshed
+    /// when it has less than 15 s left, and callers wait for that, as in clerk-js
+    /// 5.59.0.
+    pub fn refresh_ahead(mut self, ahead: bool) -> Self {
+        self.settings.refresh_ahead = ahead;
+        self
+    }
+
+    /// Limits how long a caller waits: 7 s unless set. The sequence goes on without it.
+    ///
+    /// It is also how long a start-up waits for `GET /v1/client` where the last token
+    /// tells of the session.
+    pub fn max_wait(mut self, limit: Duration) -> Self {
+        self.settings.max_wait = limit;
+        self
+    }
+
+    /// Limits the time of one request: 10 s unless set. A request that takes longer has
+    /// failed, and is dropped.
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.settings.attempt_timeout = limit;
         self
     }
 
     /// Limits the time of each sequence; none unless set. See
     /// [`RetryBuilder::max_elapsed`](crate::RetryBuilder::max_elapsed).
     pub fn max_elapsed(mut self, limit: Duration) -> Self {
-        self.max_elapsed = limit;
+        self.settings.max_elapsed = limit;
         self
     }
 
     /// Sets what an outage during the verification of a sign-out means.
     pub fn outage_verdict(mut self, verdict: OutageVerdict) -> Self {
-        self.verdict = verdict;
+        self.settings.verdict = verdict;
+        self
+    }
+
+    /// Sets whether the instance mints a session token from the one before it, which
+    /// then goes with each request: `auth_config.session_minter` in its environment.
+    pub fn session_minter(mut self, mints: bool) -> Self {
+        self.settings.session_minter = mints;
+        self
+    }
+
+    /// Sets whether a repeated request says so, as `_clerk_retry_attempt`.
+    pub fn tag_retries(mut self, tag: bool) -> Self {
+        self.settings.tag_retries = tag;
+        self
+    }
+
+    /// Sets the clock that goes on while the machine sleeps: `SystemTime::now` unless
+    /// set. It need not be right: only the time between two readings counts, and only
+    /// where that is longer than by the timer.
+    pub fn wall_clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.settings.wall_clock = clock;
+        self
+    }
+
+    /// Sets the observer. The driver calls it with each event, in order and under no
+    /// lock; if it panics, the event is lost and nothing else.
+    pub fn observe(mut self, observer: impl FnMut(RefresherEvent) + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
         self
     }
 
@@ -125,30 +252,43 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
         T: Timer<Instant: Send + Sync, Sleep: Send> + Clone + Send + Sync + 'static,
     {
         let (work, queue) = mpsc::unbounded::<Task<()>>();
+        let (events, told) = mpsc::unbounded();
+        let state = State::new(self.client_token, self.session_id, self.last_token);
         let core = Arc::new(Core {
             api: self.api,
             transport: self.transport,
             timer: self.timer,
-            max_elapsed: self.max_elapsed,
-            verdict: self.verdict,
-            last_token: self.last_token,
+            settings: self.settings,
+            store: self.store,
+            turn: lock::Mutex::new(()),
             poller: OnceLock::new(),
             work,
-            state: Mutex::new(State::new(self.client_token, self.session_id)),
+            events,
+            state: Mutex::new(state),
         });
-        let poller = PollerBuilder::with_timer(core.timer.clone(), self.interval);
-        let (poller, polling) = poller.driver(|remote| {
-            core.poller.get_or_init(|| remote);
+        let interval = {
             let core = Arc::clone(&core);
-            move || tick(Arc::clone(&core))
-        });
-        drop(core.share(&Work::Load, false, Asker::Poller));
-        let driver = async move {
-            let work = queue.for_each_concurrent(None, |work| work);
-            select(pin!(polling), pin!(work)).await;
+            move |_: &Result<(), TokenError>| next_look(&core)
         };
+        let (poller, polling) = PollerBuilder::with_timer(core.timer.clone(), Duration::ZERO)
+            .jitter(self.jitter)
+            .interval_by(interval)
+            .driver(|remote| {
+                core.poller.get_or_init(|| remote);
+                let core = Arc::clone(&core);
+                move || tick(Arc::clone(&core))
+            });
+        drop(core.share(&Work::Load, false, Asker::Poller));
+        let mut observer = self.observer;
+        let closing = Closing(Arc::clone(&core) as _);
+        let working = queue.for_each_concurrent(None, |work| work);
+        let telling = told.for_each(move |event| {
+            drop(catch_unwind(AssertUnwindSafe(|| observer(event))));
+            ready(())
+        });
+        let driver = select(polling.boxed(), join(working, telling)).map(move |_| drop(closing));
         let refresher = Refresher { core, poller };
-        (refresher, RefresherDriver(Box::pin(driver)))
+        (refresher, RefresherDriver(driver.boxed()))
     }
 
     /// Spawns the refresher on the current tokio runtime.
@@ -178,33 +318,46 @@ impl<X, T> fmt::Debug for RefresherBuilder<X, T> {
 }
 
 /// One look of the poller: mints where the active token has not enough life left,
-/// and starts up again, without waiting for it, where that has failed.
+/// and starts up again, without waiting for it, where that is due.
 async fn tick<T, X>(core: Arc<Core<T, X>>) -> Result<(), TokenError>
 where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
-    let (mint, task) = {
+    let (mint, tasks) = {
         let mut state = core.lock();
+        if state.over().is_some() {
+            return Ok(());
+        }
+        let wait = *RELOAD.bounds(state.failed_loads).end();
+        let failed = core.failed_before(&state, &Work::Load);
+        let mut reload = None;
+        if (!state.known || state.provisional) && failed.is_none_or(|ago| ago >= wait) {
+            reload = core.flight(&mut state, &Work::Load, false, Asker::Poller).1;
+        }
         match state.key(&TokenRequest::new()) {
-            Some(key) if core.cached(&state, &key).is_some() => return Ok(()),
-            Some(key) => {
+            Some(key) if !core.is_fresh(&state, &key) => {
                 let work = Work::Mint(key);
                 let (mint, task) = core.flight(&mut state, &work, false, Asker::Poller);
-                (Some(mint), task)
+                (Some(mint), [reload, task])
             }
-            None if state.signed_out().is_some() => return Ok(()),
-            None => {
-                let (_, task) = core.flight(&mut state, &Work::Load, false, Asker::Caller);
-                (None, task)
-            }
+            _ => (None, [reload, None]),
         }
     };
-    core.begin(task);
+    for task in tasks {
+        core.begin(task);
+    }
     match mint {
         Some(mint) => mint.await.map(drop),
         None => Ok(()),
     }
+}
+
+/// How long the poller waits: no longer than until the active token is due.
+fn next_look<T: Timer, X>(core: &Core<T, X>) -> Duration {
+    let interval = (core.settings.interval)().max(LEAST_INTERVAL);
+    let due = core.due_in(&core.lock());
+    due.map_or(interval, |due| due.min(interval))
 }
 
 /// What a session token is asked for: by default the session's own, for the
@@ -261,20 +414,6 @@ impl TokenRequest {
     }
 }
 
-/// What a refresher knows of its session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RefresherStatus {
-    /// It is not known yet which session there is.
-    Loading,
-    /// The last sequence brought a token.
-    Ready,
-    /// The last sequence failed; the user is not signed out.
-    Degraded,
-    /// The user is signed out: confirmed. Nothing is sent any more.
-    SignedOut(SignedOut),
-}
-
 /// Hands out session tokens, and keeps the active one fresh; dropping it cancels
 /// all its work.
 ///
@@ -286,19 +425,25 @@ pub struct Refresher {
 }
 
 impl Refresher {
-    /// Returns the active session's token: the cached one where it has at least 15 s
-    /// left, in whole seconds, otherwise that of the sequence in flight, otherwise
-    /// that of a new one.
+    /// Returns the active session's token: the cached one where it has enough life
+    /// left, otherwise that of the sequence in flight, otherwise that of a new one.
+    ///
+    /// With refresh ahead, enough is more than 5 s, and a token with 17 s left or less
+    /// is served while a new one is asked for. Without, it is 15 s. Where the sequence
+    /// in flight has failed already, or fails, or takes longer than a caller may wait,
+    /// a cached token is served as long as it is valid at all:
+    /// [`SessionToken::expires_in`] tells.
     ///
     /// For 5 s after a sequence has failed, callers get its error and send nothing.
     ///
     /// # Errors
     ///
-    /// [`TokenError::SignedOut`] where that is confirmed;
-    /// [`TokenError::Unavailable`] where a whole sequence, of up to 161.786708 s and
-    /// its requests, brought no token, nor did the verification that follows where
-    /// the user may be signed out; [`TokenError::Ended`] where nothing drives the
-    /// refresher any more.
+    /// [`TokenError::SignedOut`] where that is confirmed; [`TokenError::Refused`] where
+    /// the API refuses the program; [`TokenError::TimedOut`] where the caller has waited
+    /// for as long as [`RefresherBuilder::max_wait`] allows; [`TokenError::Unavailable`]
+    /// where a whole sequence, of up to 161.786708 s and its requests, brought no token,
+    /// nor did the verification that follows where the user may be signed out;
+    /// [`TokenError::Ended`] where nothing drives the refresher any more.
     ///
     /// # Cancel safety
     ///
@@ -313,22 +458,34 @@ impl Refresher {
     /// # Errors
     ///
     /// As `get_token`; and [`TokenError::InvalidTemplate`] where the template has a
-    /// name that cannot be one.
+    /// name that cannot be one. A forced request that fails does so also where a cached
+    /// token is valid; that stays cached.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future cancels nothing.
     pub async fn token(&self, request: &TokenRequest) -> Result<SessionToken, TokenError> {
+        let (mut limit, mut again) = (None, false);
         loop {
-            match Arc::clone(&self.core).serve(request) {
-                Served::Now(result) => return result,
-                Served::Minting(flight) => {
-                    return flight
-                        .await
-                        .and_then(|token| token.ok_or(TokenError::Ended));
+            let (flight, work, patience) =
+                match Arc::clone(&self.core).serve(request, mem::replace(&mut again, true)) {
+                    Served::Now(result) => return result,
+                    Served::Later(flight, work, patience) => (flight, work, patience),
+                };
+            let limit = limit.get_or_insert_with(|| self.core.limit());
+            let patience = async {
+                match patience {
+                    Some(sleep) => sleep.await,
+                    None => pending().await,
                 }
-                Served::Loading(flight) => drop(flight.await?),
-            }
+            };
+            let error = match select(flight, select(limit, pin!(patience))).await {
+                Either::Left((Ok(Some(token)), _)) => return Ok(token),
+                Either::Left((Ok(None), _)) => continue,
+                Either::Left((Err(error), _)) => error,
+                Either::Right(_) => self.core.timed_out(&work),
+            };
+            return self.core.still_valid(request).ok_or(error);
         }
     }
 
@@ -342,23 +499,85 @@ impl Refresher {
     ///
     /// Dropping the future cancels nothing.
     pub async fn ready(&self) -> Result<(), TokenError> {
-        match Arc::clone(&self.core).loading()? {
-            Some(flight) => flight.await.map(drop),
-            None => Ok(()),
+        let Some(flight) = Arc::clone(&self.core).loading()? else {
+            return Ok(());
+        };
+        match select(flight, self.core.limit()).await {
+            Either::Left((result, _)) => result.map(drop),
+            Either::Right(_) => Err(self.core.timed_out(&Work::Load)),
         }
+    }
+
+    /// Signs the user out here: all tokens are forgotten, in the store too, and nothing
+    /// is sent any more. The API is not told; end the session there first.
+    ///
+    /// What is in flight is dropped when it comes.
+    pub fn sign_out(&self) {
+        Arc::clone(&self.core).sign_out_here();
+    }
+
+    /// Makes an organization the active one, or with `None` the personal account, and
+    /// has the poller look.
+    ///
+    /// The answers to earlier requests are cached for their own organization only.
+    pub fn set_organization(&self, id: Option<&str>) {
+        self.core.activate(id.unwrap_or_default());
+        self.poller.trigger();
+    }
+
+    /// Waits until the status is as `wanted`, or nothing can follow, and returns the
+    /// status. Nothing follows a sign-out, a refusal, and the end of the driver.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub fn wait_for<F>(&self, mut wanted: F) -> impl Future<Output = RefresherStatus> + use<F>
+    where
+        F: FnMut(&RefresherStatus) -> bool,
+    {
+        let mut watch = Watch {
+            core: Arc::clone(&self.core),
+            key: None,
+        };
+        poll_fn(move |context| {
+            watch.core.watch(&mut watch.key, context.waker());
+            let (status, over) = watch.core.status();
+            if over || wanted(&status) {
+                return Poll::Ready(status);
+            }
+            Poll::Pending
+        })
     }
 
     /// Returns what is known of the session at this moment.
     #[must_use]
     pub fn status(&self) -> RefresherStatus {
-        self.core.status()
+        self.core.status().0
     }
 
-    /// Returns a remote of the poller that keeps the active token fresh: to pause
-    /// it, to have it look now, or to change its interval.
+    /// Returns how much has been done so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.core.counters()
+    }
+
+    /// Returns a remote of the poller that keeps the active token fresh: to pause it,
+    /// or to have it look now. Its interval is asked for after each look: see
+    /// [`RefresherBuilder::interval_by`].
     #[must_use]
     pub fn poller(&self) -> PollerRemote {
         self.poller.remote()
+    }
+
+    /// Ends the refresher; a request in flight is let finish, so that no rotated client
+    /// token is lost, and no other is begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is dropping the refresher.
+    pub async fn shutdown(self) {
+        self.poller.stop();
+        Arc::clone(&self.core).close().await;
     }
 }
 
@@ -371,19 +590,54 @@ impl fmt::Debug for Refresher {
     }
 }
 
-/// What there is for a request.
+/// Waits for what the status tells, and leaves nothing behind.
+struct Watch {
+    core: Arc<dyn Api>,
+    key: Option<u64>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.core.unwatch(key);
+        }
+    }
+}
+
+/// Tells whoever waits that the driver has gone.
+struct Closing(Arc<dyn Api>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
+/// What there is for a request: a result, or work to wait for, no longer than a sleep
+/// lasts where a cached token is still valid.
 enum Served {
     Now(Result<SessionToken, TokenError>),
-    Minting(Flight),
-    Loading(Flight),
+    Later(Flight, Work, Option<Task<()>>),
 }
 
 /// A core without the types of its timer and its transport.
 trait Api: Send + Sync {
-    fn serve(self: Arc<Self>, request: &TokenRequest) -> Served;
+    /// Counts the call, unless it is one that goes on.
+    fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served;
     /// The start-up that will tell of the session; none where it is known.
     fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError>;
-    fn status(&self) -> RefresherStatus;
+    fn limit(&self) -> Task<()>;
+    fn timed_out(&self, work: &Work) -> TokenError;
+    fn still_valid(&self, request: &TokenRequest) -> Option<SessionToken>;
+    fn sign_out_here(self: Arc<Self>);
+    fn activate(&self, organization: &str);
+    fn close(self: Arc<Self>) -> Task<()>;
+    fn closed(&self);
+    /// The status, and whether none will follow.
+    fn status(&self) -> (RefresherStatus, bool);
+    fn counters(&self) -> Counters;
+    fn watch(&self, key: &mut Option<u64>, waker: &Waker);
+    fn unwatch(&self, key: u64);
 }
 
 impl<T, X> Api for Core<T, X>
@@ -391,36 +645,29 @@ where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
-    fn serve(self: Arc<Self>, request: &TokenRequest) -> Served {
-        if let Some(template @ ("" | "." | "..")) = request.template.as_deref() {
-            let template = template.to_owned();
-            return Served::Now(Err(TokenError::InvalidTemplate { template }));
-        }
-        let mut state = self.lock();
-        if let Some(error) = state.signed_out() {
-            return Served::Now(Err(error));
-        }
-        let Some(key) = state.key(request) else {
-            let (flight, task) = self.flight(&mut state, &Work::Load, false, Asker::Caller);
-            drop(state);
-            self.begin(task);
-            return Served::Loading(flight);
+    fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served {
+        let (served, task) = {
+            let mut state = self.lock();
+            let (served, task) = self.served(&mut state, request);
+            if !again {
+                let counters = &mut state.counters;
+                counters.calls += 1;
+                *match (&served, &task) {
+                    (Served::Now(_), _) => &mut counters.served,
+                    (_, None) => &mut counters.coalesced,
+                    (_, Some(_)) => &mut counters.led,
+                } += 1;
+            }
+            (served, task)
         };
-        match self.cached(&state, &key) {
-            Some(token) if !request.force => return Served::Now(Ok(token)),
-            _ => {}
-        }
-        let work = Work::Mint(key);
-        let (flight, task) = self.flight(&mut state, &work, request.force, Asker::Caller);
-        drop(state);
         self.begin(task);
-        Served::Minting(flight)
+        served
     }
 
     fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError> {
         let (flight, task) = {
             let mut state = self.lock();
-            if let Some(error) = state.signed_out() {
+            if let Some(error) = state.over() {
                 return Err(error);
             }
             if state.known {
@@ -432,8 +679,113 @@ where
         Ok(Some(flight))
     }
 
-    fn status(&self) -> RefresherStatus {
-        self.lock().status.clone()
+    fn limit(&self) -> Task<()> {
+        match self.settings.max_wait {
+            Duration::MAX => Box::pin(pending()),
+            limit => Box::pin(self.timer.sleep(limit)),
+        }
+    }
+
+    fn timed_out(&self, work: &Work) -> TokenError {
+        let failure = self.lock().failure(work);
+        TokenError::TimedOut {
+            limit: self.settings.max_wait,
+            retries: failure.as_ref().map_or(0, |(retries, _)| *retries),
+            cause: failure.map(|(_, cause)| cause),
+        }
+    }
+
+    fn still_valid(&self, request: &TokenRequest) -> Option<SessionToken> {
+        let state = self.lock();
+        let (token, _) = self.cached(&state, &state.key(request)?)?;
+        (!request.force).then_some(token)
+    }
+
+    fn sign_out_here(self: Arc<Self>) {
+        drop(self.sign_out(Refusal::default()));
+        let core = Arc::clone(&self);
+        self.begin(Some(async move { core.forget(true).await }.boxed()));
+    }
+
+    fn activate(&self, organization: &str) {
+        self.change(|state| state.organization = Some(organization.to_owned()));
+    }
+
+    fn close(self: Arc<Self>) -> Task<()> {
+        self.change(|state| state.closed = true);
+        async move { drop(self.turn.lock().await) }.boxed()
+    }
+
+    fn closed(&self) {
+        self.change(|state| state.closed = true);
+    }
+
+    fn status(&self) -> (RefresherStatus, bool) {
+        let state = self.lock();
+        (state.status.clone(), state.closed || state.over().is_some())
+    }
+
+    fn counters(&self) -> Counters {
+        self.lock().counters
+    }
+
+    fn watch(&self, key: &mut Option<u64>, waker: &Waker) {
+        let waker = waker.clone();
+        let former = self.lock().watchers.watch(key, waker);
+        drop(former);
+    }
+
+    fn unwatch(&self, key: u64) {
+        let forgotten = self.lock().watchers.forget(key);
+        drop(forgotten);
+    }
+}
+
+impl<T, X> Core<T, X>
+where
+    T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
+    X: Transport,
+{
+    fn is_fresh(&self, state: &State<T::Instant>, key: &super::state::Key) -> bool {
+        matches!(self.cached(state, key), Some((_, Freshness::Fresh)))
+    }
+
+    /// What there is for a request, and the work to begin for it.
+    fn served(
+        self: &Arc<Self>,
+        state: &mut State<T::Instant>,
+        request: &TokenRequest,
+    ) -> (Served, Option<Task<()>>) {
+        if let Some(template @ ("" | "." | "..")) = request.template.as_deref() {
+            let template = template.to_owned();
+            let error = TokenError::InvalidTemplate { template };
+            return (Served::Now(Err(error)), None);
+        }
+        if let Some(error) = state.over() {
+            return (Served::Now(Err(error)), None);
+        }
+        let Some(key) = state.key(request) else {
+            let (flight, task) = self.flight(state, &Work::Load, false, Asker::Caller);
+            return (Served::Later(flight, Work::Load, None), task);
+        };
+        let cached = self.cached(state, &key).filter(|_| !request.force);
+        if let Some((token, Freshness::Fresh)) = cached {
+            return (Served::Now(Ok(token)), None);
+        }
+        let work = Work::Mint(key);
+        let (flight, task) = self.flight(state, &work, request.force, Asker::Caller);
+        let failing = state.failure(&work).is_some();
+        match cached {
+            Some((token, Freshness::Due)) => (Served::Now(Ok(token)), task),
+            Some((token, _)) if failing => (Served::Now(Ok(token)), task),
+            cached => {
+                // A second before its end, so that the token is of use.
+                let left = cached.map(|(token, _)| token.expires_in());
+                let left = left.map(|left| left.saturating_sub(Duration::from_secs(1)));
+                let patience = left.map(|left| self.timer.sleep(left).boxed());
+                (Served::Later(flight, work, patience), task)
+            }
+        }
     }
 }
 

@@ -1,25 +1,39 @@
 //! What is sent when: minting by the session schedule, verification, start-up.
 
 use core::{panic::AssertUnwindSafe, time::Duration};
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use futures::FutureExt;
+use futures::{FutureExt, lock::MutexGuard};
 
 use super::{
     NETWORK, NETWORK_RETRIES, SESSION, SESSION_RETRIES,
-    api::{Client, Session, minted},
-    error::{Cause, SignedOut, TokenError},
-    refresher::RefresherStatus,
-    state::{Asker, Core, Ended, Key, Work},
+    api::{Client, How, Session, minted},
+    error::{Cause, Refusal, TokenError},
+    event::{RefresherEvent, RefresherStatus},
+    saved::Saved,
+    state::{Asker, Core, Ended, Freshness, Key, Moment, Work},
+    store::{StoreLock, TokenStore},
     token::{ClientToken, SessionToken},
     transport::{Request, Response, Transport},
 };
 use crate::{
+    backoff::Backoff,
     builder::RetryBuilder,
     decision::{Decision, GiveUp},
     event::Event,
+    jitter::Jitter,
     timer::Timer,
 };
+
+/// How often a store's lock is tried that another process holds.
+const LOCKED: Backoff = Backoff::new()
+    .initial_delay(Duration::from_millis(5))
+    .max_delay(Duration::from_millis(100))
+    .jitter(Jitter::FULL);
+
+/// How many retries a sequence makes where the machine is not connected at all: those
+/// of clerk-js 6.
+const OFFLINE_RETRIES: u32 = 3;
 
 /// What it means that the API fails while a sign-out is being verified: that `GET
 /// /v1/client` answers 500, or 403 for another reason than the user.
@@ -52,93 +66,232 @@ impl From<Failure> for TokenError {
     }
 }
 
+/// The right to send: one request at a time, of all processes that share the store.
+struct Turn<'a> {
+    _here: MutexGuard<'a, ()>,
+    _everywhere: Option<StoreLock>,
+}
+
 impl<T, X> Core<T, X>
 where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
-    /// Sends one request. Returns the response and when the request was sent.
-    async fn send(
-        &self,
-        request: impl FnOnce(Option<ClientToken>) -> Request,
-    ) -> Result<(Response, T::Instant), Cause> {
-        let used = {
-            let state = self.lock();
-            if state.signed_out().is_some() {
-                return Err(Cause::SignedOut);
-            }
-            if let Some(left) = self.gated(&state) {
-                return Err(Cause::Gated { left });
-            }
-            state.client_token.clone()
+    /// Waits for the right to send, then takes in what the store holds: a client token
+    /// that another process has rotated must not be used again.
+    async fn turn(&self) -> Result<Turn<'_>, Cause> {
+        let here = self.turn.lock().await;
+        let failed = |error| {
+            let error = Arc::new(error);
+            self.change(|state| state.tell(RefresherEvent::StoreFailed(Arc::clone(&error))));
+            Cause::Store(error)
         };
-        let (request, sent) = (request(used.clone()), self.timer.now());
-        let sending = AssertUnwindSafe(async { self.transport.send(request).await }).catch_unwind();
-        let response = sending
-            .await
-            .map_err(|_| Cause::Panicked)?
-            .map_err(Cause::Transport)?;
-        if let Some(header) = &response.authorization {
-            let mut state = self.lock();
-            // Rotated from the token that was sent, or an older answer come late.
-            if state.client_token == used {
-                state.client_token = ClientToken::from_header(header);
+        let mut everywhere = None;
+        if let Some(store) = &self.store {
+            everywhere = Some(self.locked(&**store).await.map_err(failed)?);
+            if let Some(bytes) = store.load().map_err(failed)? {
+                match Saved::read(&bytes) {
+                    Some(saved) => self.change(|state| self.take_in_saved(state, saved)),
+                    // Told, and written anew: no state of ours.
+                    None => drop(failed(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "it does not hold the state of a refresher",
+                    ))),
+                }
             }
         }
-        if let (429 | 503, Some(wait)) = (response.status, response.retry_after) {
-            self.gate(wait);
-        }
-        Ok((response, sent))
+        Ok(Turn {
+            _here: here,
+            _everywhere: everywhere,
+        })
     }
 
-    async fn send_mint(&self, key: &Key, force: bool) -> Result<(SessionToken, T::Instant), Cause> {
-        let request = |token| {
-            let (template, organization) = (key.template.as_deref(), key.organization.as_deref());
-            self.api
-                .mint(&key.session, template, organization, force, token)
-        };
-        let (response, sent) = self.send(request).await?;
+    async fn locked(&self, store: &dyn TokenStore) -> io::Result<StoreLock> {
+        let held = || io::Error::new(io::ErrorKind::WouldBlock, "another process holds its lock");
+        let policy = RetryBuilder::with_timer(&self.timer)
+            .backoff(LOCKED)
+            .without_max_retries()
+            .max_elapsed(self.settings.attempt_timeout)
+            .should_retry(|error: &io::Error, _| error.kind() == io::ErrorKind::WouldBlock);
+        let lock = policy.retry(|| async { store.try_lock()?.ok_or_else(held) });
+        lock.await
+    }
+
+    /// Writes the state into the store, in a turn.
+    fn save(&self) {
+        let Some(store) = &self.store else { return };
+        let saved = self.saved(&self.lock());
+        let result = store.save(&saved.bytes());
+        self.change(|state| match result {
+            Ok(()) => state.stored = saved.client_token,
+            Err(error) => state.tell(RefresherEvent::StoreFailed(Arc::new(error))),
+        });
+    }
+
+    /// Sends one request, in a turn. Where the API refuses a client token that has been
+    /// rotated meanwhile, it is sent once more with the new one: the refusal was not
+    /// the user's. Returns the response and when the request was sent.
+    async fn send(
+        &self,
+        _turn: &mut Turn<'_>,
+        retry: u32,
+        request: impl Fn(Option<ClientToken>) -> Request,
+    ) -> Result<(Response, Moment<T::Instant>), Cause> {
+        let mut again = true;
+        loop {
+            let used = self.change(|state| {
+                if state.closed || state.over().is_some() {
+                    return Err(Cause::Over);
+                }
+                if let Some(left) = self.gated(state) {
+                    state.counters.gate_waits += 1;
+                    return Err(Cause::Gated { left });
+                }
+                state.counters.requests += 1;
+                Ok(state.client_token.clone())
+            })?;
+            let (mut request, sent) = (request(used.clone()), self.now());
+            if self.settings.tag_retries && retry > 0 {
+                request.tag(retry);
+            }
+            let sending = AssertUnwindSafe(async { self.transport.send(request).await });
+            let limit = self.settings.attempt_timeout;
+            let response = self
+                .within(limit, sending.catch_unwind())
+                .await
+                .ok_or(Cause::TimedOut { limit })?
+                .map_err(|_| Cause::Panicked)?
+                .map_err(Cause::Transport)?;
+            let gate = match (response.status, response.retry_after) {
+                (429 | 503, Some(wait)) => Some(wait),
+                _ => None,
+            };
+            let rotated = self.change(|state| {
+                // Rotated from the token that was sent, or an older answer come late.
+                let ours = state.client_token == used;
+                if let Some(header) = response.authorization.as_deref().filter(|_| ours) {
+                    state.set_client_token(ClientToken::from_header(header));
+                }
+                if let Some(wait) = gate {
+                    self.gate(state, wait);
+                }
+                state.client_token != used
+            });
+            if rotated || gate.is_some() {
+                self.save();
+            }
+            if !(response.status == 401 && rotated && again) {
+                return Ok((response, sent));
+            }
+            again = false;
+        }
+    }
+
+    async fn send_mint(
+        &self,
+        turn: &mut Turn<'_>,
+        retry: u32,
+        key: &Key,
+        how: &How<'_>,
+    ) -> Result<(SessionToken, Moment<T::Instant>), Cause> {
+        let request = |token| self.api.mint(key, how, token);
+        let (response, sent) = self.send(turn, retry, request).await?;
         let token = minted(&response)?;
         if token.claims().session_id() != key.session {
-            return Err(Cause::Malformed {
-                status: response.status,
-                rule: "holds the token of another session",
-            });
+            let (status, rule) = (response.status, "holds the token of another session");
+            return Err(Cause::Malformed { status, rule });
         }
         Ok((token, sent))
     }
 
-    async fn send_client(&self) -> Result<(Client, T::Instant), Cause> {
-        let (response, sent) = self.send(|token| self.api.client(token)).await?;
+    /// One attempt to mint: no request where another process has been quicker, two
+    /// where the API wants to see the last token.
+    async fn attempt(&self, key: &Key, force: bool, retry: u32) -> Result<SessionToken, Cause> {
+        let mut turn = self.turn().await?;
+        let (cached, last) = {
+            let state = self.lock();
+            let last = state.last.clone();
+            (
+                self.cached(&state, key),
+                last.filter(|last| last.claims().session_id() == key.session),
+            )
+        };
+        if let (false, Some((token, Freshness::Fresh))) = (force, cached) {
+            return Ok(token);
+        }
+        let last = last.as_ref().map(SessionToken::expose);
+        let mut how = How {
+            force,
+            expired: None,
+            previous: last.filter(|_| self.settings.session_minter),
+        };
+        let mut answer = self.send_mint(&mut turn, retry, key, &how).await;
+        if matches!(&answer, Err(cause) if cause.wants_the_expired_token()) {
+            how.expired = last.filter(|_| !self.settings.session_minter);
+            if how.expired.is_some() {
+                answer = self.send_mint(&mut turn, retry, key, &how).await;
+            }
+        }
+        let (token, sent) = answer?;
+        let kept = self.change(|state| {
+            let kept = self.keep(state, key, &token, sent, true);
+            if kept.is_some() && state.is_active(key) {
+                state.set_status(RefresherStatus::Ready);
+            }
+            kept
+        });
+        self.save();
+        kept.ok_or(Cause::Over)
+    }
+
+    async fn send_client(&self, retry: u32) -> Result<(Client, Moment<T::Instant>), Cause> {
+        let mut turn = self.turn().await?;
+        let (response, sent) = self
+            .send(&mut turn, retry, |token| self.api.client(token))
+            .await?;
         Ok((Client::parse(&response)?, sent))
     }
 
-    /// Repeats `op` by a policy, and keeps what is to be said of its end.
+    /// Repeats `op`, which is told the number of the retry, by a policy, and keeps what
+    /// is to be said of its end.
     async fn scheduled<R, F>(
         &self,
+        work: &Work,
         policy: RetryBuilder<&T>,
         decide: impl Fn(&Cause) -> Decision + Send,
-        op: impl FnMut() -> F + Send,
+        op: impl Fn(u32) -> F + Send,
     ) -> Result<R, Failure>
     where
         F: Future<Output = Result<R, Cause>> + Send,
     {
         let mut end = (GiveUp::Decision, 0, Duration::ZERO);
         let policy = policy
-            .max_elapsed(self.max_elapsed)
-            .should_retry(|cause: &Cause, _| decide(cause))
-            .observe(|event: Event<'_, Cause>| {
-                if let Event::GaveUp {
+            .max_elapsed(self.settings.max_elapsed)
+            .should_retry(|cause: &Cause, iteration| match cause {
+                Cause::Transport(error) if error.is_offline() && iteration > OFFLINE_RETRIES => {
+                    Decision::GiveUp
+                }
+                _ => decide(cause),
+            })
+            .observe(|event: Event<'_, Cause>| match event {
+                Event::Retrying {
+                    error,
+                    iteration,
+                    wait,
+                    ..
+                } => self.change(|state| state.failing(work, iteration, error, wait)),
+                Event::GaveUp {
                     reason,
                     retries,
                     elapsed,
                     ..
-                } = event
-                {
-                    end = (reason, retries, elapsed);
-                }
+                } => end = (reason, retries, elapsed),
+                _ => {}
             });
-        let result = policy.retry(op).await;
+        let mut attempts = 0..;
+        let result = policy
+            .retry(|| op(attempts.next().unwrap_or(u32::MAX)))
+            .await;
         let (reason, retries, elapsed) = end;
         result.map_err(|cause| Failure {
             cause,
@@ -155,7 +308,7 @@ where
     }
 
     /// `GET /v1/client`, repeated only where it did not get through.
-    async fn fetch_client(&self) -> Result<(Client, T::Instant), Failure> {
+    async fn fetch_client(&self, work: &Work) -> Result<(Client, Moment<T::Instant>), Failure> {
         let policy = RetryBuilder::with_timer(&self.timer)
             .backoff(NETWORK)
             .max_retries(NETWORK_RETRIES);
@@ -163,86 +316,116 @@ where
             Cause::Transport(_) | Cause::Gated { .. } => cause.decision(),
             _ => Decision::GiveUp,
         };
-        self.scheduled(policy, decide, || self.send_client()).await
+        self.scheduled(work, policy, decide, |retry| self.send_client(retry))
+            .await
     }
 
     /// Does work that is in flight for everyone.
     pub(super) async fn perform(self: Arc<Self>, work: Work, force: bool) -> Ended {
-        match work {
-            Work::Load => self.load().await.map(|()| None),
-            Work::Mint(key) => self.mint(key, force).await.map(Some),
-            Work::Verify => self.verify().await.map(|()| None),
+        let ended = match &work {
+            Work::Load => {
+                let loaded = self.load(&work).await;
+                self.change(|state| match &loaded {
+                    Ok(()) => state.failed_loads = 0,
+                    Err(_) => state.failed_loads = state.failed_loads.saturating_add(1),
+                });
+                loaded.map(|()| None)
+            }
+            Work::Mint(key) => self.mint(&work, key, force).await.map(Some),
+            Work::Verify => self.verify(&work).await.map(|()| None),
+        };
+        if matches!(ended, Err(TokenError::SignedOut(_))) {
+            self.forget(false).await;
         }
+        ended
     }
 
     /// A whole sequence: mints by the session schedule and, where the user may be
     /// signed out, verifies that.
-    async fn mint(self: &Arc<Self>, key: Key, force: bool) -> Result<SessionToken, TokenError> {
-        let policy = self.by_session_schedule();
-        let sequence = self.scheduled(policy, Cause::decision, || self.send_mint(&key, force));
+    async fn mint(
+        self: &Arc<Self>,
+        work: &Work,
+        key: &Key,
+        force: bool,
+    ) -> Result<SessionToken, TokenError> {
+        let sequence = self.scheduled(work, self.by_session_schedule(), Cause::decision, |retry| {
+            self.attempt(key, force, retry)
+        });
         let failure = match sequence.await {
-            Ok((token, sent)) => {
-                let mut state = self.lock();
-                let stored = self.store(&mut state, key, &token, sent, true);
-                let gone = || TokenError::SignedOut(SignedOut::GONE);
-                return stored.ok_or_else(|| state.signed_out().unwrap_or_else(gone));
-            }
+            Ok(token) => return Ok(token),
             Err(failure) => failure,
         };
         if failure.cause.suspects_sign_out() {
             self.share(&Work::Verify, false, Asker::Caller).await?;
             // The answer may have brought a token.
             let state = self.lock();
-            if let Some(token) = self.cached(&state, &key) {
+            if let Some((token, Freshness::Fresh | Freshness::Due)) = self.cached(&state, key) {
                 return Ok(token);
             }
         }
-        Err(self.failed(failure))
+        let active = self.lock().is_active(key);
+        Err(self.failed(failure, active))
     }
 
     /// Asks whether the session is still there.
-    async fn verify(&self) -> Result<(), TokenError> {
-        let fetched = match self.verdict {
-            OutageVerdict::SignOut => self.fetch_client().await,
-            OutageVerdict::KeepAndBackOff => {
-                let decide = |cause: &Cause| match cause.decision() {
-                    _ if cause.confirms_sign_out() => Decision::GiveUp,
-                    Decision::GiveUp => cause.has_status(&[403]).into(),
-                    decision => decision,
-                };
-                let policy = self.by_session_schedule();
-                self.scheduled(policy, decide, || self.send_client()).await
-            }
+    async fn verify(&self, work: &Work) -> Result<(), TokenError> {
+        self.change(|state| state.counters.verifications += 1);
+        let outage_signs_out = self.settings.verdict == OutageVerdict::SignOut;
+        let fetched = if outage_signs_out {
+            self.fetch_client(work).await
+        } else {
+            let decide = |cause: &Cause| match cause.decision() {
+                _ if cause.confirms_sign_out() => Decision::GiveUp,
+                Decision::GiveUp => cause.has_status(&[403]).into(),
+                decision => decision,
+            };
+            let policy = self.by_session_schedule();
+            self.scheduled(work, policy, decide, |retry| self.send_client(retry))
+                .await
         };
-        let outage_signs_out = self.verdict == OutageVerdict::SignOut;
         match fetched {
             Ok((client, sent)) => self.take_in(&client, sent),
             Err(failure)
                 if failure.cause.confirms_sign_out()
                     || outage_signs_out && failure.cause.has_status(&[403, 500]) =>
             {
-                Err(self.sign_out(failure.cause.signed_out()))
+                Err(self.sign_out(failure.cause.refusal()))
             }
-            Err(failure) => Err(self.failed(failure)),
+            Err(failure) => Err(self.failed(failure, true)),
         }
     }
 
     /// Finds out which session there is: from the API, or in an outage from the
     /// last token, with a mint that the poller waits for.
-    async fn load(self: &Arc<Self>) -> Result<(), TokenError> {
-        let failure = match self.fetch_client().await {
-            Ok((client, sent)) => {
+    async fn load(self: &Arc<Self>, work: &Work) -> Result<(), TokenError> {
+        let known = self.lock().known;
+        // Nobody waits longer for what may not come than for what is known already.
+        let limit = match &self.lock().last {
+            Some(_) if !known => self.settings.max_wait,
+            _ => Duration::MAX,
+        };
+        let fetched = self.within(limit, self.fetch_client(work)).await;
+        let failure = match fetched {
+            Some(Ok((client, sent))) => {
                 self.take_in(&client, sent)?;
-                self.lock().status = RefresherStatus::Ready;
+                if !known {
+                    self.change(|state| state.set_status(RefresherStatus::Ready));
+                }
                 return Ok(());
             }
-            Err(failure) => failure,
+            Some(Err(failure)) => failure,
+            None => Failure {
+                cause: Cause::TimedOut { limit },
+                reason: GiveUp::MaxElapsed,
+                retries: self.lock().failure(work).map_or(0, |(retries, _)| retries),
+                elapsed: limit,
+            },
         };
-        if let Some(error) = self.lock().signed_out() {
+        if let Some(error) = self.lock().over() {
             return Err(error);
         }
         if failure.cause.confirms_sign_out() {
-            return Err(self.sign_out(failure.cause.signed_out()));
+            return Err(self.sign_out(failure.cause.refusal()));
         }
         let refused = matches!(
             failure.cause,
@@ -251,11 +434,15 @@ where
                 ..
             }
         ) && failure.cause.decision() == Decision::GiveUp;
-        let last = self.last_token.as_ref().map(SessionToken::claims);
-        let wanted = self.lock().session.clone();
+        let (last, wanted) = {
+            let state = self.lock();
+            (state.last.clone(), state.session.clone())
+        };
         let same = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
-        let Some(claims) = last.filter(|claims| !refused && same(claims.session_id())) else {
-            return Err(self.failed(failure));
+        let last = last.as_ref().map(SessionToken::claims);
+        let last = last.filter(|claims| !known && !refused && same(claims.session_id()));
+        let Some(claims) = last else {
+            return Err(self.failed(failure, !known));
         };
         // Stop, session, forced mint, start: in this order, and in every case.
         self.poller().stop();
@@ -264,22 +451,21 @@ where
             organization: claims.organization_id().map(str::to_owned),
             token: None,
         };
-        let (mint, task) = {
-            let mut state = self.lock();
-            state.status = RefresherStatus::Degraded;
+        let (mint, task) = self.change(|state| {
+            state.set_status(RefresherStatus::Degraded);
             let work = Work::Mint(Key {
                 session: session.id.clone(),
                 template: None,
                 organization: session.organization.clone(),
             });
-            self.adopt(&mut state, session, None);
-            self.flight(&mut state, &work, true, Asker::Poller)
-        };
+            self.adopt(state, session, None);
+            self.flight(state, &work, true, Asker::Poller)
+        });
         self.begin(task);
         let core = Arc::clone(self);
         let start = async move {
             drop(mint.await);
-            if core.lock().signed_out().is_none() {
+            if core.lock().over().is_none() {
                 core.poller().start();
             }
         };
@@ -287,26 +473,46 @@ where
         Ok(())
     }
 
-    fn take_in(&self, client: &Client, sent: T::Instant) -> Result<(), TokenError> {
-        let mut state = self.lock();
-        if let Some(error) = state.signed_out() {
-            return Err(error);
+    fn take_in(&self, client: &Client, sent: Moment<T::Instant>) -> Result<(), TokenError> {
+        let gone = self.change(|state| {
+            if let Some(error) = state.over() {
+                return Err(error);
+            }
+            let session = client.session(state.session.as_deref());
+            let found = session.map(|session| self.adopt(state, session, Some(sent)));
+            Ok(found.is_none())
+        })?;
+        if gone {
+            return Err(self.sign_out(Refusal::default()));
         }
-        if let Some(session) = client.session(state.session.as_deref()) {
-            self.adopt(&mut state, session, Some(sent));
-            return Ok(());
-        }
-        drop(state);
-        Err(self.sign_out(SignedOut::GONE))
+        Ok(())
     }
 
-    /// What the failure of a sequence means to everyone.
-    fn failed(&self, failure: Failure) -> TokenError {
-        let mut state = self.lock();
-        if let Some(error) = state.signed_out() {
-            return error;
+    /// What the failure of a sequence means to everyone, where it was for the active
+    /// token, and what to those who waited for it.
+    fn failed(&self, failure: Failure, active: bool) -> TokenError {
+        if failure.cause.refuses_the_program() {
+            return self.end(RefresherStatus::Refused(failure.cause.refusal()));
         }
-        state.status = RefresherStatus::Degraded;
-        failure.into()
+        self.change(|state| {
+            if let Some(error) = state.over() {
+                return error;
+            }
+            if active {
+                state.set_status(RefresherStatus::Degraded);
+            }
+            failure.into()
+        })
+    }
+
+    /// Has the store forget the session, and the client too where the program itself
+    /// has signed the user out.
+    pub(super) async fn forget(&self, client: bool) {
+        if let Ok(_turn) = self.turn().await {
+            if client {
+                self.change(|state| state.client_token = None);
+            }
+            self.save();
+        }
     }
 }

@@ -1,31 +1,46 @@
-//! What a refresher knows: one lock, never held across an await, and no waker is
-//! called under it.
+//! What a refresher knows: one lock, never held across an await; no waker and no
+//! observer is called under it.
 
-use core::{future::Future, pin::Pin, time::Duration};
+use core::{future::Future, mem, pin::Pin, pin::pin, time::Duration};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::SystemTime,
 };
 
 use futures::{
     FutureExt,
     channel::{mpsc::UnboundedSender, oneshot},
-    future::Shared,
+    future::{Either, Shared, select},
+    lock,
 };
 
 use super::{
     api::{FrontendApi, Session},
-    error::{SignedOut, TokenError},
-    refresher::{RefresherStatus, TokenRequest},
-    sequence::OutageVerdict,
+    error::{Cause, Refusal, TokenError},
+    event::{Counters, RefresherEvent, RefresherStatus},
+    refresher::{Settings, TokenRequest},
+    saved::{Saved, SavedToken},
+    store::TokenStore,
     token::{ClientToken, SessionToken},
     transport::Transport,
 };
-use crate::{poller::PollerRemote, timer::Timer};
+use crate::{poller::PollerRemote, timer::Timer, watch::Watchers};
 
-/// A cached token is served while this much of its life is left: clerk-js's 10 s
-/// of leeway and 5 s until its next poll.
+/// Without refresh ahead a cached token is served while this much of its life is left,
+/// in whole seconds: clerk-js's 10 s of leeway and 5 s until its next poll.
 const LEEWAY: u64 = 10 + 5;
+
+/// With it, a token is refreshed when this much is left, and the old one is served
+/// until more than [`CUTOFF`] is: the figures of clerk-js 6.
+const AHEAD: Duration = Duration::from_secs(15 + 2);
+
+/// See [`AHEAD`].
+const CUTOFF: u64 = 5;
+
+/// How much more than the timer the wall clock must say that it counts: less is the
+/// two clocks' own difference.
+const SUSPENDED: Duration = Duration::from_secs(1);
 
 /// How long callers share how work has ended, before it is begun again for them: the
 /// poller's own interval in clerk-js.
@@ -68,11 +83,38 @@ pub(super) enum Asker {
     Poller,
 }
 
+/// Work in flight, or work that has ended.
+struct InFlight<I> {
+    flight: Flight,
+    /// When it ended, and whether well.
+    ended: Option<(I, bool)>,
+    /// The last retry, and what failed before it.
+    failing: Option<(u32, Arc<Cause>)>,
+}
+
+/// An instant, by the monotonic clock, and by the one that goes on while the machine
+/// sleeps.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<I> {
+    at: I,
+    wall: SystemTime,
+}
+
 /// A token, how old it was at an instant, and that instant.
-pub(super) struct Cached<I> {
+struct Cached<I> {
     token: SessionToken,
     age: Duration,
-    since: I,
+    since: Moment<I>,
+}
+
+/// What a cached token is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Freshness {
+    Fresh,
+    /// To be served, and to be refreshed.
+    Due,
+    /// Valid, but too near its end to be given away unless there is nothing better.
+    Late,
 }
 
 /// A refresher but for its poller's owner.
@@ -80,48 +122,76 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) api: FrontendApi,
     pub(super) transport: X,
     pub(super) timer: T,
-    pub(super) max_elapsed: Duration,
-    pub(super) verdict: OutageVerdict,
-    pub(super) last_token: Option<SessionToken>,
+    pub(super) settings: Settings,
+    pub(super) store: Option<Box<dyn TokenStore>>,
+    /// One request at a time: each may rotate the client token.
+    pub(super) turn: lock::Mutex<()>,
     pub(super) poller: OnceLock<PollerRemote>,
-    /// The work that the driver does.
+    /// The work that the driver does, and what it tells the observer.
     pub(super) work: UnboundedSender<Task<()>>,
+    pub(super) events: UnboundedSender<RefresherEvent>,
     pub(super) state: Mutex<State<T::Instant>>,
 }
 
 pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
+    /// The client token that the store is known to hold.
+    pub(super) stored: Option<ClientToken>,
     /// The session that is asked for, and whether it is known to be there.
     pub(super) session: Option<String>,
     pub(super) known: bool,
+    /// Whether it is known from the last token alone.
+    pub(super) provisional: bool,
     pub(super) organization: Option<String>,
     pub(super) status: RefresherStatus,
+    /// No request is begun any more, and no status will follow.
+    pub(super) closed: bool,
+    /// The session's own last token, though it may have expired: it tells who is to be
+    /// refreshed, and is never handed out.
+    pub(super) last: Option<SessionToken>,
     tokens: HashMap<Key, Cached<I>>,
     /// What the issuer's clock read at an instant: when a token was asked for that
     /// was new.
-    issuer: Option<(u64, I)>,
+    issuer: Option<(u64, Moment<I>)>,
     /// No request before this long after that instant.
     gate: Option<(I, Duration)>,
-    /// Work in flight, and work that has ended: when, and whether well.
-    flights: HashMap<Work, (Flight, Option<(I, bool)>)>,
+    flights: HashMap<Work, InFlight<I>>,
+    /// How many start-ups have failed in a row.
+    pub(super) failed_loads: u32,
+    pub(super) counters: Counters,
+    pub(super) watchers: Watchers,
+    /// To be sent when the lock is released.
+    events: Vec<RefresherEvent>,
 }
 
 impl<I> State<I> {
-    pub(super) fn new(client_token: Option<ClientToken>, session: Option<String>) -> Self {
+    pub(super) fn new(
+        client_token: Option<ClientToken>,
+        session: Option<String>,
+        last: Option<SessionToken>,
+    ) -> Self {
         Self {
             client_token,
+            stored: None,
             session,
             known: false,
+            provisional: false,
             organization: None,
             status: RefresherStatus::Loading,
+            closed: false,
+            last,
             tokens: HashMap::new(),
             issuer: None,
             gate: None,
             flights: HashMap::new(),
+            failed_loads: 0,
+            counters: Counters::default(),
+            watchers: Watchers::default(),
+            events: Vec::new(),
         }
     }
 
-    /// The key of a request, once the session is known.
+    /// Which token a request is for; none where the session is not known.
     pub(super) fn key(&self, request: &TokenRequest) -> Option<Key> {
         Some(Key {
             session: self.session.clone().filter(|_| self.known)?,
@@ -133,12 +203,54 @@ impl<I> State<I> {
         })
     }
 
-    /// What everyone is told, and everything ends with, once the user is signed out.
-    pub(super) fn signed_out(&self) -> Option<TokenError> {
+    /// Whether the token is the one that the poller keeps fresh.
+    pub(super) fn is_active(&self, key: &Key) -> bool {
+        key.template.is_none()
+            && self.session.as_ref() == Some(&key.session)
+            && key.organization == self.organization
+    }
+
+    /// Why nothing is sent any more.
+    pub(super) fn over(&self) -> Option<TokenError> {
         match &self.status {
-            RefresherStatus::SignedOut(reason) => Some(TokenError::SignedOut(reason.clone())),
+            RefresherStatus::SignedOut(why) => Some(TokenError::SignedOut(why.clone())),
+            RefresherStatus::Refused(why) => Some(TokenError::Refused(why.clone())),
             _ => None,
         }
+    }
+
+    pub(super) fn set_status(&mut self, status: RefresherStatus) {
+        if self.status != status {
+            self.status = status.clone();
+            self.tell(RefresherEvent::Status(status));
+        }
+    }
+
+    pub(super) fn tell(&mut self, event: RefresherEvent) {
+        self.events.push(event);
+    }
+
+    pub(super) fn set_client_token(&mut self, token: Option<ClientToken>) {
+        if self.client_token != token {
+            self.client_token.clone_from(&token);
+            self.tell(RefresherEvent::ClientToken(token));
+        }
+    }
+
+    /// Notes a retry to come.
+    pub(super) fn failing(&mut self, work: &Work, retry: u32, cause: &Cause, wait: Duration) {
+        let cause = Arc::new(cause.clone());
+        if let Some(flight) = self.flights.get_mut(work) {
+            flight.failing = Some((retry, Arc::clone(&cause)));
+        }
+        self.counters.retries += 1;
+        self.tell(RefresherEvent::Retrying { cause, retry, wait });
+    }
+
+    /// The last retry of work in flight, and what failed before it.
+    pub(super) fn failure(&self, work: &Work) -> Option<(u32, Arc<Cause>)> {
+        let flight = self.flights.get(work)?;
+        flight.failing.clone().filter(|_| flight.ended.is_none())
     }
 }
 
@@ -147,28 +259,87 @@ impl<T: Timer, X> Core<T, X> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A cached token with enough of its life left. Ages count in whole seconds,
-    /// as the token's own times do.
-    pub(super) fn cached(&self, state: &State<T::Instant>, key: &Key) -> Option<SessionToken> {
-        let cached = state.tokens.get(key)?;
-        let age = cached.age + self.timer.elapsed(cached.since);
-        let life = cached.token.claims().lifetime();
-        let left = life.as_secs().checked_sub(age.as_secs())?;
-        (left >= LEEWAY).then(|| cached.token.aged(age))
+    /// Changes the state, then tells of the change.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State<T::Instant>) -> R) -> R {
+        let mut state = self.lock();
+        let result = change(&mut state);
+        let events = mem::take(&mut state.events);
+        let watchers = if events.is_empty() && !state.closed {
+            Vec::new()
+        } else {
+            state.watchers.take()
+        };
+        drop(state);
+        for event in events {
+            // Refused where the driver has ended.
+            let _ = self.events.unbounded_send(event);
+        }
+        for (_, watcher) in watchers {
+            watcher.wake();
+        }
+        result
     }
 
-    /// Takes in a token that was asked for at an instant, unless a fresher one is
-    /// there. Returns it, or nothing where its session is no longer the one asked
-    /// for.
-    ///
-    /// A token that was `minted` for the request is new. One that came with a client
-    /// may be older: it is as old as the issuer's clock says, as far as that is known.
-    pub(super) fn store(
+    pub(super) fn now(&self) -> Moment<T::Instant> {
+        Moment {
+            at: self.timer.now(),
+            wall: (self.settings.wall_clock)(),
+        }
+    }
+
+    /// The time since a moment: by the wall clock only where it says more, so that a
+    /// suspension counts, and a wall clock that is wrong does not.
+    fn since(&self, moment: Moment<T::Instant>) -> Duration {
+        let awake = self.timer.elapsed(moment.at);
+        let wall = (self.settings.wall_clock)().duration_since(moment.wall);
+        let wall = wall.unwrap_or_default();
+        if wall > awake.saturating_add(SUSPENDED) {
+            wall
+        } else {
+            awake
+        }
+    }
+
+    fn age(&self, cached: &Cached<T::Instant>) -> Duration {
+        cached.age.saturating_add(self.since(cached.since))
+    }
+
+    /// The cached token, unless it has expired.
+    pub(super) fn cached(
+        &self,
+        state: &State<T::Instant>,
+        key: &Key,
+    ) -> Option<(SessionToken, Freshness)> {
+        let cached = state.tokens.get(key)?;
+        let (age, life) = (self.age(cached), cached.token.claims().lifetime());
+        let left = life.as_secs().checked_sub(age.as_secs())?;
+        let due = life.checked_sub(AHEAD).is_some_and(|due| age >= due);
+        let freshness = match self.settings.refresh_ahead {
+            true if left <= CUTOFF => Freshness::Late,
+            true if due && life > AHEAD => Freshness::Due,
+            false if left < LEEWAY => Freshness::Late,
+            _ => Freshness::Fresh,
+        };
+        (left > 0).then(|| (cached.token.aged(age), freshness))
+    }
+
+    /// How long the poller may wait before the active token is due.
+    pub(super) fn due_in(&self, state: &State<T::Instant>) -> Option<Duration> {
+        let cached = state.tokens.get(&state.key(&TokenRequest::new())?)?;
+        let fresh = cached.token.claims().lifetime().checked_sub(AHEAD)?;
+        let left = fresh.checked_sub(self.age(cached))?;
+        (self.settings.refresh_ahead && !left.is_zero()).then_some(left)
+    }
+
+    /// Caches a token that was asked for at an instant and came with a client, or was
+    /// minted then. Where that brought a staler token the cached one is kept. Returns
+    /// the token; none where its session has ended meanwhile.
+    pub(super) fn keep(
         &self,
         state: &mut State<T::Instant>,
-        key: Key,
+        key: &Key,
         token: &SessionToken,
-        since: T::Instant,
+        since: Moment<T::Instant>,
         minted: bool,
     ) -> Option<SessionToken> {
         if state.session.as_ref() != Some(&key.session) {
@@ -176,8 +347,8 @@ impl<T: Timer, X> Core<T, X> {
         }
         let age = match state.issuer {
             Some((read, at)) if !minted => {
-                let reads = Duration::from_secs(read) + self.timer.elapsed(at);
-                let now = reads.saturating_sub(self.timer.elapsed(since));
+                let reads = Duration::from_secs(read) + self.since(at);
+                let now = reads.saturating_sub(self.since(since));
                 now.saturating_sub(Duration::from_secs(token.issued_at()))
             }
             _ => {
@@ -185,28 +356,47 @@ impl<T: Timer, X> Core<T, X> {
                 Duration::ZERO
             }
         };
-        if minted {
-            state.status = RefresherStatus::Ready;
-        }
-        match state.tokens.get(&key) {
-            Some(kept) if !token.is_fresher_than(&kept.token) => {}
-            _ => {
-                let token = token.clone();
-                state.tokens.insert(key, Cached { token, age, since });
-            }
-        }
-        Some(token.aged(age + self.timer.elapsed(since)))
+        self.keep_aged(state, key, token, age, since);
+        Some(token.aged(age + self.since(since)))
     }
 
-    /// Takes in a session that is known to be there.
+    /// Caches a token of that age, unless the cached one is fresher.
+    fn keep_aged(
+        &self,
+        state: &mut State<T::Instant>,
+        key: &Key,
+        token: &SessionToken,
+        age: Duration,
+        since: Moment<T::Instant>,
+    ) {
+        let kept = state.tokens.get(key).map(|kept| &kept.token);
+        if kept.is_some_and(|kept| !token.is_fresher_than(kept)) {
+            return;
+        }
+        let changed = kept.is_none_or(|kept| kept.expose() != token.expose());
+        if state.is_active(key) {
+            state.last = Some(token.clone());
+            if changed {
+                state.tell(RefresherEvent::Token(token.aged(age)));
+            }
+        }
+        let alive = |cached: &Cached<_>| self.age(cached) < cached.token.claims().lifetime();
+        state.tokens.retain(|_, cached| alive(cached));
+        let token = token.clone();
+        let cached = Cached { token, age, since };
+        state.tokens.insert(key.clone(), cached);
+    }
+
+    /// Makes a session the active one; its token, if one is given with the instant at
+    /// which it was asked for, is cached.
     pub(super) fn adopt(
         &self,
         state: &mut State<T::Instant>,
         session: Session,
-        sent: Option<T::Instant>,
+        sent: Option<Moment<T::Instant>>,
     ) {
         state.session = Some(session.id.clone());
-        state.known = true;
+        (state.known, state.provisional) = (true, sent.is_none());
         state.organization.clone_from(&session.organization);
         let key = Key {
             session: session.id,
@@ -214,19 +404,81 @@ impl<T: Timer, X> Core<T, X> {
             organization: session.organization,
         };
         if let Some((token, sent)) = session.token.zip(sent) {
-            self.store(state, key, &token, sent, false);
+            self.keep(state, &key, &token, sent, false);
         }
     }
 
-    /// Takes in a confirmed sign-out: nothing is kept, nothing more is sent.
-    pub(super) fn sign_out(&self, reason: SignedOut) -> TokenError {
-        let mut state = self.lock();
-        state.status = RefresherStatus::SignedOut(reason.clone());
-        (state.session, state.known) = (None, false);
-        state.tokens.clear();
-        drop(state);
+    /// What is to be stored: all that another process, or the next one, must know.
+    pub(super) fn saved(&self, state: &State<T::Instant>) -> Saved {
+        let now = (self.settings.wall_clock)();
+        let key = state.key(&TokenRequest::new());
+        let cached = key.and_then(|key| Some((state.tokens.get(&key)?, key.organization)));
+        Saved {
+            client_token: state.client_token.clone(),
+            token: cached.and_then(|(cached, organization)| {
+                Some(SavedToken {
+                    token: cached.token.clone(),
+                    organization,
+                    minted_at: now.checked_sub(self.age(cached))?,
+                })
+            }),
+            gated_until: self.gated(state).and_then(|left| now.checked_add(left)),
+        }
+    }
+
+    /// Takes in what another process has stored, or an earlier one.
+    pub(super) fn take_in_saved(&self, state: &mut State<T::Instant>, saved: Saved) {
+        let now = self.now();
+        if saved.client_token.is_some() && saved.client_token != state.stored {
+            state.stored.clone_from(&saved.client_token);
+            state.set_client_token(saved.client_token);
+        }
+        if let Some(until) = saved.gated_until {
+            self.gate(state, until.duration_since(now.wall).unwrap_or_default());
+        }
+        let Some(SavedToken {
+            token,
+            organization,
+            minted_at,
+        }) = saved.token
+        else {
+            return;
+        };
+        let key = Key {
+            session: token.claims().session_id().to_owned(),
+            template: None,
+            organization,
+        };
+        let same = |kept: &Cached<_>| kept.token.expose() == token.expose();
+        if state.session.is_none() && !state.known && state.last.is_none() {
+            state.last = Some(token.clone());
+        }
+        // Of the future by this machine's own clock: not to be judged.
+        let Ok(age) = now.wall.duration_since(minted_at) else {
+            return;
+        };
+        let ours = state.session.as_ref() == Some(&key.session) && state.known;
+        if ours && !state.tokens.get(&key).is_some_and(same) {
+            self.keep_aged(state, &key, &token, age, now);
+        }
+    }
+
+    /// Ends all work: nothing is kept, nothing more is sent.
+    pub(super) fn end(&self, status: RefresherStatus) -> TokenError {
+        let error = self.change(|state| {
+            if state.over().is_none() {
+                state.set_status(status);
+                (state.session, state.known, state.last) = (None, false, None);
+                state.tokens.clear();
+            }
+            state.over()
+        });
         self.poller().stop();
-        TokenError::SignedOut(reason)
+        error.unwrap_or(TokenError::Ended)
+    }
+
+    pub(super) fn sign_out(&self, why: Refusal) -> TokenError {
+        self.end(RefresherStatus::SignedOut(why))
     }
 
     pub(super) fn poller(&self) -> &PollerRemote {
@@ -242,11 +494,33 @@ impl<T: Timer, X> Core<T, X> {
 
     /// Gates all requests for as long as the API has asked; a day at most, so that
     /// no reply can end all work.
-    pub(super) fn gate(&self, wait: Duration) {
+    pub(super) fn gate(&self, state: &mut State<T::Instant>, wait: Duration) {
         let (now, wait) = (self.timer.now(), wait.min(MAX_GATE));
-        let mut state = self.lock();
-        if self.gated(&state) < Some(wait) {
+        if self.gated(state) < Some(wait) {
             state.gate = Some((now, wait));
+        }
+    }
+
+    /// When work last failed, if that is how it ended.
+    pub(super) fn failed_before(&self, state: &State<T::Instant>, work: &Work) -> Option<Duration> {
+        match state.flights.get(work)?.ended? {
+            (at, false) => Some(self.timer.elapsed(at)),
+            _ => None,
+        }
+    }
+
+    /// Waits no longer than the limit.
+    pub(super) async fn within<R>(
+        &self,
+        limit: Duration,
+        future: impl Future<Output = R>,
+    ) -> Option<R> {
+        if limit == Duration::MAX {
+            return Some(future.await);
+        }
+        match select(pin!(future), pin!(self.timer.sleep(limit))).await {
+            Either::Left((result, _)) => Some(result),
+            Either::Right(_) => None,
         }
     }
 }
@@ -265,12 +539,13 @@ where
         force: bool,
         asker: Asker,
     ) -> (Flight, Option<Task<()>>) {
-        if let Some((flight, ended)) = state.flights.get(work) {
+        let recent = |at| self.timer.elapsed(at) < COOLDOWN;
+        if let Some(InFlight { flight, ended, .. }) = state.flights.get(work) {
             let shared = match *ended {
                 None => true,
                 // A mint that went well has left its token in the cache.
                 Some((_, true)) if *work != Work::Verify => false,
-                Some((at, _)) => asker == Asker::Caller && self.timer.elapsed(at) < COOLDOWN,
+                Some((at, _)) => asker == Asker::Caller && recent(at),
             };
             if shared {
                 return (flight.clone(), None);
@@ -283,8 +558,8 @@ where
             async move {
                 let result = Arc::clone(&core).perform(work.clone(), force).await;
                 let now = core.timer.now();
-                if let Some((_, ended)) = core.lock().flights.get_mut(&work) {
-                    *ended = Some((now, result.is_ok()));
+                if let Some(flight) = core.lock().flights.get_mut(&work) {
+                    flight.ended = Some((now, result.is_ok()));
                 }
                 // Nobody may be waiting.
                 let _ = end.send(result);
@@ -293,7 +568,18 @@ where
         // The sender is dropped unsent where the driver has ended.
         let flight = ended.map(|result| result.unwrap_or(Err(TokenError::Ended)));
         let flight = flight.boxed().shared();
-        state.flights.insert(work.clone(), (flight.clone(), None));
+        let kept = |work: &Work, ended: Option<(_, bool)>| {
+            *work == Work::Load || ended.is_none_or(|(at, _)| recent(at))
+        };
+        state
+            .flights
+            .retain(|work, flight| kept(work, flight.ended));
+        let in_flight = InFlight {
+            flight: flight.clone(),
+            ended: None,
+            failing: None,
+        };
+        state.flights.insert(work.clone(), in_flight);
         (flight, Some(task.boxed()))
     }
 

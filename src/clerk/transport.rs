@@ -1,7 +1,7 @@
 //! What carries a request to the API and a response back.
 
 use core::{fmt, future::Future, time::Duration};
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use super::token::ClientToken;
 
@@ -38,6 +38,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Says the number of the retry.
+    pub(super) fn tag(&mut self, retry: u32) {
+        self.query = format!("{}&_clerk_retry_attempt={retry}", self.query);
+    }
+
     /// Returns the method: `POST` where there is a body, otherwise `GET`.
     #[must_use]
     pub fn method(&self) -> &'static str {
@@ -148,19 +153,37 @@ impl fmt::Debug for Response {
 /// The error of a request that got no response with a status.
 ///
 /// Shown with all its sources, down to what the operating system said.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("no response from the API{}", Chain(&**cause))]
 pub struct TransportError {
     #[source]
-    cause: Box<dyn Error + Send + Sync>,
+    cause: Arc<dyn Error + Send + Sync>,
+    offline: bool,
 }
 
 impl TransportError {
     /// Returns the error for a cause, which must hold no secret.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            cause: cause.into(),
+            cause: cause.into().into(),
+            offline: false,
         }
+    }
+
+    /// Returns the same error, with the word of the transport that the machine is not
+    /// connected at all: a sequence then gives up after three retries.
+    ///
+    /// A refused connection does not say so; only the operating system can.
+    #[must_use]
+    pub fn offline(mut self) -> Self {
+        self.offline = true;
+        self
+    }
+
+    /// Returns whether the machine is not connected at all.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.offline
     }
 }
 

@@ -3,7 +3,6 @@
 use core::{
     any::Any,
     future::{Future, poll_fn},
-    mem,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -18,6 +17,7 @@ use crate::{
     real::nanos,
     sync::{Mutex, MutexGuard},
     timer::Timer,
+    watch::Watchers,
 };
 
 /// What a panic carried.
@@ -507,9 +507,7 @@ struct State<I, B> {
     /// Whether the driver has ended: nothing of a run is left.
     over: bool,
     driver: Option<Waker>,
-    watchers: Vec<(u64, Waker)>,
-    /// How many watchers there have been.
-    watched: u64,
+    watchers: Watchers,
 }
 
 enum Phase<I> {
@@ -584,8 +582,7 @@ impl<T: Timer, B: AfterFailures> Shared<T, B> {
                 pace,
                 over: false,
                 driver: None,
-                watchers: Vec::new(),
-                watched: 0,
+                watchers: Watchers::default(),
             }),
         }
     }
@@ -682,7 +679,7 @@ impl<T: Timer, B> Shared<T, B> {
 
 /// Ends a change of the state: whoever watches is to look again.
 fn tell<I, B>(mut state: MutexGuard<'_, State<I, B>>) {
-    let watchers = mem::take(&mut state.watchers);
+    let watchers = state.watchers.take();
     drop(state);
     for (_, watcher) in watchers {
         watcher.wake();
@@ -758,33 +755,13 @@ where
 
     fn watch(&self, key: &mut Option<u64>, waker: &Waker) {
         let waker = waker.clone();
-        let mut state = self.lock();
-        let key = *key.get_or_insert_with(|| {
-            state.watched += 1;
-            state.watched
-        });
-        let mut former = None;
-        match state
-            .watchers
-            .iter_mut()
-            .find(|(watcher, _)| *watcher == key)
-        {
-            Some((_, registered)) => former = Some(mem::replace(registered, waker)),
-            None => state.watchers.push((key, waker)),
-        }
-        drop(state);
+        let former = self.lock().watchers.watch(key, waker);
         drop(former);
     }
 
     fn unwatch(&self, key: u64) {
-        let mut state = self.lock();
-        let found = state
-            .watchers
-            .iter()
-            .position(|(watcher, _)| *watcher == key);
-        let removed = found.map(|at| state.watchers.swap_remove(at));
-        drop(state);
-        drop(removed);
+        let forgotten = self.lock().watchers.forget(key);
+        drop(forgotten);
     }
 
     fn end(&self) -> Option<thread::Result<()>> {

@@ -1,9 +1,10 @@
 //! A stand-in for the Frontend API, on the virtual clock.
 
 use std::{
+    cell::RefCell,
     pin::pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use afterbeat::{
@@ -55,6 +56,25 @@ pub enum Answer {
     Panic,
 }
 
+thread_local! {
+    /// This test's clock, and how far its wall clock is off.
+    static CLOCK: RefCell<(ManualTimer, i64)> = RefCell::default();
+}
+
+/// Sets this test's wall clock to that many seconds off.
+pub fn set_wall_clock_off(seconds: i64) {
+    CLOCK.with_borrow_mut(|clock| clock.1 = seconds);
+}
+
+pub fn wall_clock() -> SystemTime {
+    let (now, off) = CLOCK.with_borrow(|(timer, off)| (timer.now(), *off));
+    let wall = UNIX_EPOCH + Duration::from_secs(1_700_000_000) + now;
+    match u64::try_from(off) {
+        Ok(ahead) => wall + Duration::from_secs(ahead),
+        Err(_) => wall - Duration::from_secs(off.unsigned_abs()),
+    }
+}
+
 type Script = dyn Fn(&Call) -> Answer + Send + Sync;
 
 /// Clones are one API.
@@ -63,6 +83,8 @@ pub struct Fapi {
     pub timer: ManualTimer,
     pub latency: Duration,
     pub lifetime: u64,
+    /// Whether a client tells of its session's last token.
+    pub client_has_token: bool,
     script: Arc<Script>,
     calls: Arc<Mutex<Vec<Call>>>,
     requests: Arc<Mutex<Vec<Request>>>,
@@ -70,10 +92,13 @@ pub struct Fapi {
 
 impl Fapi {
     pub fn new(script: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
+        let timer = ManualTimer::new();
+        CLOCK.set((timer.clone(), 0));
         Self {
-            timer: ManualTimer::new(),
+            timer,
             latency: Duration::ZERO,
             lifetime: 60,
+            client_has_token: true,
             script: Arc::new(script),
             calls: Arc::default(),
             requests: Arc::default(),
@@ -113,6 +138,16 @@ impl Fapi {
         let api = "https://clerk.example.test".parse().unwrap();
         RefresherBuilder::with_timer(self.timer.clone(), api, self.clone())
             .client_token(CLIENT_TOKEN.parse().unwrap())
+            .wall_clock(wall_clock)
+    }
+
+    /// A refresher with the ways of clerk-js 5.59.0: no refresh ahead, callers that wait
+    /// for ever, requests without a limit.
+    pub fn seed(&self) -> RefresherBuilder<Self, ManualTimer> {
+        self.builder()
+            .refresh_ahead(false)
+            .max_wait(Duration::MAX)
+            .attempt_timeout(Duration::MAX)
     }
 
     /// Drives a refresher while `scenario` goes on.
@@ -130,9 +165,9 @@ impl Fapi {
         })
     }
 
-    /// The same, with the builder as it comes.
+    /// The same, with the seed's ways.
     pub fn run<R>(&self, scenario: impl AsyncFnOnce(&Refresher) -> R) -> R {
-        self.with(self.builder(), scenario)
+        self.with(self.seed(), scenario)
     }
 
     pub fn jwt(&self) -> String {
@@ -148,7 +183,10 @@ impl Fapi {
     fn body(&self, on: On) -> Value {
         match on {
             On::Tokens => json!({ "jwt": self.jwt() }),
-            On::Client => client(&json!([session(&json!({ "jwt": self.jwt() }))])),
+            On::Client if self.client_has_token => {
+                client(&json!([session(&json!({ "jwt": self.jwt() }))]))
+            }
+            On::Client => client(&json!([session(&Value::Null)])),
         }
     }
 }

@@ -57,6 +57,9 @@ async fn start_up(api: FrontendApi) -> TokenError {
     let transport = HttpTransport::new().unwrap();
     let refresher = RefresherBuilder::new(api, transport)
         .client_token(CLIENT_TOKEN.parse().unwrap())
+        // The transport's own limits are looked at here.
+        .attempt_timeout(Duration::MAX)
+        .max_wait(Duration::MAX)
         .spawn();
     refresher.ready().await.unwrap_err()
 }

@@ -48,8 +48,12 @@ fn replay(id: &str) {
     let faults = settings["faults"].clone();
     let mut fapi = Fapi::new(move |call| answer(&faults, call));
     fapi.latency = Duration::from_millis(settings["latency_ms"].as_u64().unwrap_or(0));
-    let mut builder = fapi.builder();
-    if settings["cookie_jwt"] == "valid" {
+    let from_last_token = settings["cookie_jwt"] == "valid";
+    // Started up without it, the refresher asks for its client until it is there (E6),
+    // and would find a token with it that the reference knows nothing of.
+    fapi.client_has_token = !from_last_token;
+    let mut builder = fapi.seed();
+    if from_last_token {
         builder = builder.last_token(&fapi.jwt()).unwrap();
     }
     let horizon = Duration::from_millis(scenario["horizon_ms"].as_u64().unwrap());

@@ -1,0 +1,40 @@
+//! Who waits for a change of what a lock guards. Wakers are cloned, dropped and woken
+//! outside of the lock: they are anybody's code.
+
+use core::{mem, task::Waker};
+use std::vec::Vec;
+
+/// The wakers of those who wait.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    list: Vec<(u64, Waker)>,
+    /// How many keys have been given.
+    keys: u64,
+}
+
+impl Watchers {
+    /// From now until the next change `waker` stands under `key`; the first call gives
+    /// the key. Returns the waker that stood there.
+    pub(crate) fn watch(&mut self, key: &mut Option<u64>, waker: Waker) -> Option<Waker> {
+        let key = *key.get_or_insert_with(|| {
+            self.keys += 1;
+            self.keys
+        });
+        if let Some((_, registered)) = self.list.iter_mut().find(|(k, _)| *k == key) {
+            return Some(mem::replace(registered, waker));
+        }
+        self.list.push((key, waker));
+        None
+    }
+
+    /// Forgets one who has given up.
+    pub(crate) fn forget(&mut self, key: u64) -> Option<Waker> {
+        let at = self.list.iter().position(|(watcher, _)| *watcher == key)?;
+        Some(self.list.swap_remove(at).1)
+    }
+
+    /// Takes out all, to be woken.
+    pub(crate) fn take(&mut self) -> Vec<(u64, Waker)> {
+        mem::take(&mut self.list)
+    }
+}
