@@ -708,7 +708,10 @@ where
     }
 
     fn activate(&self, organization: &str) {
-        self.change(|state| state.organization = Some(organization.to_owned()));
+        self.change(|state| {
+            state.organization = Some(organization.to_owned());
+            state.chosen = true;
+        });
     }
 
     fn close(self: Arc<Self>) -> Task<()> {

@@ -143,6 +143,8 @@ pub(super) struct State<I> {
     /// Whether it is known from the last token alone.
     pub(super) provisional: bool,
     pub(super) organization: Option<String>,
+    /// Whether the program has chosen that: no client's word changes it then.
+    pub(super) chosen: bool,
     pub(super) status: RefresherStatus,
     /// No request is begun any more, and no status will follow.
     pub(super) closed: bool,
@@ -177,6 +179,7 @@ impl<I> State<I> {
             known: false,
             provisional: false,
             organization: None,
+            chosen: false,
             status: RefresherStatus::Loading,
             closed: false,
             last,
@@ -397,7 +400,9 @@ impl<T: Timer, X> Core<T, X> {
     ) {
         state.session = Some(session.id.clone());
         (state.known, state.provisional) = (true, sent.is_none());
-        state.organization.clone_from(&session.organization);
+        if !state.chosen {
+            state.organization.clone_from(&session.organization);
+        }
         let key = Key {
             session: session.id,
             template: None,

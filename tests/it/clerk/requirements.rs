@@ -1333,3 +1333,22 @@ fn names_are_encoded() {
         Some("organization_id=org%201%26x%3Dy")
     );
 }
+
+/// The program's choice of an organization outlives what a client says of its last one.
+#[test]
+fn a_chosen_organization_stays_chosen() {
+    let fapi = Fapi::tokens_fail_from(50 * SECOND, |_| fails_401());
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        refresher.set_organization(Some("org_2"));
+        fapi.timer.sleep(60 * SECOND).await;
+    });
+    let calls = fapi.calls();
+    let mints = calls.iter().filter(|call| call.on == On::Tokens);
+    let bodies: Vec<_> = mints.map(|call| call.body.as_deref().unwrap()).collect();
+    assert!(bodies.len() > 2 && fapi.instants(On::Client).len() > 1);
+    assert!(
+        bodies.iter().all(|body| *body == "organization_id=org_2"),
+        "{bodies:?}"
+    );
+}
