@@ -5,4 +5,6 @@ mod fapi;
 #[cfg(feature = "clerk-http")]
 mod http;
 mod requirements;
+#[cfg(any(unix, windows))]
+mod store;
 mod traces;
