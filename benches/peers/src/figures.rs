@@ -65,26 +65,6 @@ impl Figures {
         }
         Ok(())
     }
-
-    /// Adds what many sequences at once take.
-    fn crowd(&mut self, programs: &Programs, tasks: u32) -> Result<(), String> {
-        if !self.has("present") || self.has("blocks") {
-            return Ok(());
-        }
-        for _ in 0..3 {
-            let mut measured = programs.plain(&format!("asleep {tasks}"))?;
-            measured.extend(programs.plain(&format!("woken {tasks}"))?);
-            for (name, value) in measured {
-                let name = format!("{name}-{tasks}");
-                // The least time of three: the others were disturbed.
-                let least = self.get(&name).unwrap_or(f64::INFINITY).min(value);
-                self.set(&name, least);
-            }
-        }
-        let live = self.get(&format!("live-bytes-{tasks}")).unwrap_or_default();
-        self.set(&format!("live-each-{tasks}"), live / f64::from(tasks));
-        Ok(())
-    }
 }
 
 /// A subject with all that was found out about it.
@@ -113,18 +93,36 @@ impl Measured {
         })
     }
 
-    pub fn measure(&mut self, crowds: &[u32], build_time: bool) -> Result<(), String> {
+    pub fn measure(&mut self, build_time: bool) -> Result<(), String> {
         eprintln!("{}: measure", self.subject.name);
         self.figures.instructions(&self.programs)?;
-        for tasks in crowds {
-            self.figures.crowd(&self.programs, *tasks)?;
-        }
         if self.figures.has("present") {
             self.figures.set("text", self.programs.text()?);
         }
         if build_time {
             let seconds = tools::build_seconds(self.subject.name)?;
             self.figures.set("build", seconds);
+        }
+        Ok(())
+    }
+
+    /// Adds what so many sequences at once take, or lowers it: the greater times
+    /// were disturbed.
+    pub fn crowd(&mut self, tasks: u32) -> Result<(), String> {
+        let figures = &mut self.figures;
+        if !figures.has("present") || figures.has("blocks") {
+            return Ok(());
+        }
+        let mut measured = self.programs.plain(&format!("asleep {tasks}"))?;
+        measured.extend(self.programs.plain(&format!("woken {tasks}"))?);
+        for (name, value) in measured {
+            if name == "live-bytes" {
+                figures.set(&format!("live-each-{tasks}"), value / f64::from(tasks));
+                continue;
+            }
+            let name = format!("{name}-{tasks}");
+            let least = figures.get(&name).unwrap_or(f64::INFINITY);
+            figures.set(&name, value.min(least));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub struct Plot {
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 24.0;
+const RIGHT: f64 = 40.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 96.0;
 const COLOURS: [&str; 6] = [
@@ -67,9 +67,12 @@ impl Plot {
                 .map(|(x, y)| format!("{x:.1},{y:.1}"))
                 .collect();
             let line = line.join(" ");
+            // The yardstick comes first, and shows where another lies upon it.
+            let (width, opacity) = if at == 0 { (7, 0.4) } else { (2, 1.0) };
             let _ = writeln!(
                 svg,
-                "<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+                "<polyline points=\"{line}\" fill=\"none\" stroke=\"{colour}\" \
+                 stroke-width=\"{width}\" stroke-opacity=\"{opacity}\"/>"
             );
             for (x, y) in series.points.iter().map(place) {
                 let _ = writeln!(

@@ -86,13 +86,12 @@ async fn repeat<S: Subject, const N: usize>(policy: S::Policy, failures: u32, ti
     }
 }
 
-/// Awaits the bare operation: what is left of a figure without any retry.
+/// Awaits the bare operation, which succeeds or fails each time: what is left of a
+/// figure without any retry.
 async fn bare(failures: u32, times: u32) {
     for _ in 0..times {
         operation::fail(failures);
-        for _ in 0..=failures {
-            let _ = black_box(operation::operate::<0>().await);
-        }
+        let _ = black_box(operation::operate::<0>().await);
     }
 }
 
@@ -229,19 +228,18 @@ fn print_cpu(name: &str, begun: Duration) {
 
 /// So many sequences asleep at once, each in a task of its own.
 fn asleep(tasks: u32) {
-    let runtime = runtime();
     let policy = Slept::policy(Knobs::new(60_000));
     let spawn = move || {
         tokio::spawn(Slept::retry::<0>(policy.clone()));
     };
-    crowd(&runtime, tasks, spawn, u32::MAX);
-    let begun = cpu();
-    drop(runtime);
-    print_cpu("drop-cpu-ms", begun);
+    crowd(tasks, spawn);
 }
 
-fn crowd(runtime: &Runtime, tasks: u32, spawn: impl Fn(), failures: u32) {
-    runtime.block_on(async {
+/// Spawns so many tasks whose first attempts fail, until all of them wait. How
+/// often an attempt has failed tells how many do.
+fn crowd(tasks: u32, spawn: impl Fn()) {
+    let failures = u32::MAX;
+    runtime().block_on(async {
         tokio::time::sleep(Duration::from_millis(1)).await;
         operation::fail(failures);
         let (live, begun) = (LIVE.get(), cpu());
@@ -277,8 +275,7 @@ fn woken(tasks: u32) {
 fn pollers(kind: usize, tasks: u32) {
     let (_, spawn) = POLLERS[kind];
     let interval = Duration::from_secs(60);
-    // Each run fails, so that failures tell how many have run.
-    crowd(&runtime(), tasks, || spawn(interval), u32::MAX);
+    crowd(tasks, || spawn(interval));
 }
 
 fn main() {
