@@ -46,9 +46,21 @@ pub(crate) struct Spread(u64);
 
 impl Spread {
     /// The width of the interval below `hi`: `floor(hi · (1 − low / high))`.
+    #[inline]
     pub(crate) const fn width(self, hi: u64) -> u64 {
-        ((hi as u128 * self.0 as u128 + hi as u128) >> 64) as u64
+        if self.0 == 0 {
+            return 0;
+        }
+        share_of_one_more(self.0, hi)
     }
+}
+
+/// `floor((n + 1) · share / 2⁶⁴)`, by one product.
+#[inline]
+pub(crate) const fn share_of_one_more(n: u64, share: u64) -> u64 {
+    let product = n as u128 * share as u128;
+    let (_, carry) = (product as u64).overflowing_add(share);
+    (product >> 64) as u64 + carry as u64
 }
 
 impl Jitter {

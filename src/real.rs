@@ -40,6 +40,29 @@ impl Real {
         }
     }
 
+    /// The exact product of whole nanoseconds and a finite float, whose sign is ignored.
+    #[inline]
+    pub(crate) const fn product(nanos: u64, value: f64) -> Self {
+        let bits = value.to_bits();
+        let (fraction, power) = (bits & ((1 << 52) - 1), (bits >> 52) & 0x7ff);
+        let (fraction, power) = match power {
+            0 => (fraction, 1),
+            power => (fraction | 1 << 52, power as i64),
+        };
+        let product = nanos as u128 * fraction as u128;
+        if product == 0 {
+            return Self {
+                mantissa: 0,
+                exponent: 0,
+            };
+        }
+        let zeros = product.leading_zeros();
+        Self {
+            mantissa: product << zeros,
+            exponent: 127 - 1075 - zeros as i64 + power,
+        }
+    }
+
     /// `integer · 2^(exponent − 63)`.
     const fn normal(integer: u64, exponent: i64) -> Self {
         if integer == 0 {

@@ -122,34 +122,45 @@ where
             this.state,
             || State::Done,
             |mut state| {
-                loop {
-                    match state.as_mut().project() {
-                        StateProjection::Ready => {
-                            this.session.begin(this.timer);
-                            state.set(State::Attempt((this.op)()));
-                        }
-                        StateProjection::Attempt(attempt) => {
-                            let result = ready!(attempt.poll(context));
-                            // The attempt is dropped before anyone looks at its result.
-                            state.set(State::Done);
-                            match this.session.ended(this.timer, this.predicate, result) {
-                                ControlFlow::Break(result) => return Poll::Ready(result),
-                                ControlFlow::Continue(Duration::ZERO) => {
-                                    state.set(State::Ready);
-                                    context.waker().wake_by_ref();
-                                    return Poll::Pending;
-                                }
-                                ControlFlow::Continue(wait) => {
-                                    state.set(State::Wait(this.timer.sleep(wait)));
-                                }
-                            }
-                        }
-                        StateProjection::Wait(sleep) => {
-                            ready!(sleep.poll(context));
-                            state.set(State::Ready);
-                        }
-                        StateProjection::Done => panic!("`Retry` was polled after its end"),
+                // Where it stands is asked once; from then on it goes straight on.
+                let mut in_flight = match state.as_mut().project() {
+                    StateProjection::Ready => false,
+                    StateProjection::Attempt(_) => true,
+                    StateProjection::Wait(sleep) => {
+                        ready!(sleep.poll(context));
+                        state.set(State::Ready);
+                        false
                     }
+                    StateProjection::Done => panic!("`Retry` was polled after its end"),
+                };
+                loop {
+                    if !in_flight {
+                        this.session.begin(this.timer);
+                        state.set(State::Attempt((this.op)()));
+                    }
+                    in_flight = false;
+                    let StateProjection::Attempt(attempt) = state.as_mut().project() else {
+                        unreachable!("an attempt is in flight");
+                    };
+                    let result = ready!(attempt.poll(context));
+                    // The attempt is dropped before anyone looks at its result.
+                    state.set(State::Done);
+                    match this.session.ended(this.timer, this.predicate, result) {
+                        ControlFlow::Break(result) => return Poll::Ready(result),
+                        ControlFlow::Continue(Duration::ZERO) => {
+                            state.set(State::Ready);
+                            context.waker().wake_by_ref();
+                            return Poll::Pending;
+                        }
+                        ControlFlow::Continue(wait) => {
+                            state.set(State::Wait(this.timer.sleep(wait)));
+                        }
+                    }
+                    let StateProjection::Wait(sleep) = state.as_mut().project() else {
+                        unreachable!("a sleep has begun");
+                    };
+                    ready!(sleep.poll(context));
+                    state.set(State::Ready);
                 }
             },
         )

@@ -82,9 +82,13 @@ impl Sequence {
             self.walk.next()
         };
         let width = self.walk.spread.width(hi);
-        let lo = earliest.max(hi - width);
-        let hi = lo.saturating_add(width);
-        let wait = hi - below(hi - lo, draw);
+        let lo = hi - width;
+        let wait = if earliest <= lo {
+            hi - below(width, draw)
+        } else {
+            let hi = earliest.saturating_add(width);
+            hi - below(hi - earliest, draw)
+        };
         if nanos(elapsed).saturating_add(wait) > limits.max_elapsed {
             return Err(GiveUp::MaxElapsed);
         }

@@ -27,7 +27,7 @@ use super::{
     error::{Refusal, TokenError},
     event::{Counters, RefresherEvent, RefresherStatus},
     sequence::OutageVerdict,
-    state::{Asker, Core, Flight, Freshness, State, Task, Work},
+    state::{Asker, Core, Flight, Freshness, Source, State, Task, Work},
     store::TokenStore,
     token::{ClientToken, InvalidToken, SessionToken},
     transport::Transport,
@@ -332,7 +332,7 @@ where
         let wait = *RELOAD.bounds(state.failed_loads).end();
         let failed = core.failed_before(&state, &Work::Load);
         let mut reload = None;
-        if (!state.known || state.provisional) && failed.is_none_or(|ago| ago >= wait) {
+        if state.known != Some(Source::Client) && failed.is_none_or(|ago| ago >= wait) {
             reload = core.flight(&mut state, &Work::Load, false, Asker::Poller).1;
         }
         match state.key(&TokenRequest::new()) {
@@ -670,7 +670,7 @@ where
             if let Some(error) = state.over() {
                 return Err(error);
             }
-            if state.known {
+            if state.known.is_some() {
                 return Ok(None);
             }
             self.flight(&mut state, &Work::Load, false, Asker::Caller)

@@ -398,7 +398,7 @@ where
     /// Finds out which session there is: from the API, or in an outage from the
     /// last token, with a mint that the poller waits for.
     async fn load(self: &Arc<Self>, work: &Work) -> Result<(), TokenError> {
-        let known = self.lock().known;
+        let known = self.lock().known.is_some();
         // Nobody waits longer for what may not come than for what is known already.
         let limit = match &self.lock().last {
             Some(_) if !known => self.settings.max_wait,

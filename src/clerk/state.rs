@@ -83,6 +83,14 @@ pub(super) enum Asker {
     Poller,
 }
 
+/// What told of a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The last token, in an outage: the client is still to be asked.
+    LastToken,
+    Client,
+}
+
 /// Work in flight, or work that has ended.
 struct InFlight<I> {
     flight: Flight,
@@ -137,11 +145,9 @@ pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
     /// The client token that the store is known to hold.
     pub(super) stored: Option<ClientToken>,
-    /// The session that is asked for, and whether it is known to be there.
+    /// The session that is asked for, and by whose word it is known to be there.
     pub(super) session: Option<String>,
-    pub(super) known: bool,
-    /// Whether it is known from the last token alone.
-    pub(super) provisional: bool,
+    pub(super) known: Option<Source>,
     pub(super) organization: Option<String>,
     /// Whether the program has chosen that: no client's word changes it then.
     pub(super) chosen: bool,
@@ -176,8 +182,7 @@ impl<I> State<I> {
             client_token,
             stored: None,
             session,
-            known: false,
-            provisional: false,
+            known: None,
             organization: None,
             chosen: false,
             status: RefresherStatus::Loading,
@@ -197,7 +202,7 @@ impl<I> State<I> {
     /// Which token a request is for; none where the session is not known.
     pub(super) fn key(&self, request: &TokenRequest) -> Option<Key> {
         Some(Key {
-            session: self.session.clone().filter(|_| self.known)?,
+            session: self.session.clone().filter(|_| self.known.is_some())?,
             template: request.template.clone(),
             organization: request
                 .organization
@@ -399,7 +404,7 @@ impl<T: Timer, X> Core<T, X> {
         sent: Option<Moment<T::Instant>>,
     ) {
         state.session = Some(session.id.clone());
-        (state.known, state.provisional) = (true, sent.is_none());
+        state.known = Some(sent.map_or(Source::LastToken, |_| Source::Client));
         if !state.chosen {
             state.organization.clone_from(&session.organization);
         }
@@ -455,14 +460,14 @@ impl<T: Timer, X> Core<T, X> {
             organization,
         };
         let same = |kept: &Cached<_>| kept.token.expose() == token.expose();
-        if state.session.is_none() && !state.known && state.last.is_none() {
+        if state.session.is_none() && state.known.is_none() && state.last.is_none() {
             state.last = Some(token.clone());
         }
         // Of the future by this machine's own clock: not to be judged.
         let Ok(age) = now.wall.duration_since(minted_at) else {
             return;
         };
-        let ours = state.session.as_ref() == Some(&key.session) && state.known;
+        let ours = state.session.as_ref() == Some(&key.session) && state.known.is_some();
         if ours && !state.tokens.get(&key).is_some_and(same) {
             self.keep_aged(state, &key, &token, age, now);
         }
@@ -473,7 +478,7 @@ impl<T: Timer, X> Core<T, X> {
         let error = self.change(|state| {
             if state.over().is_none() {
                 state.set_status(status);
-                (state.session, state.known, state.last) = (None, false, None);
+                (state.session, state.known, state.last) = (None, None, None);
                 state.tokens.clear();
             }
             state.over()

@@ -477,3 +477,34 @@ fn the_last_nanosecond_does_not_wrap() {
     assert_eq!(backoff.bounds(1), most..=most);
     assert_eq!(backoff.delays().next(), Some(most));
 }
+
+/// Fixed point and reals meet at 2^16 ns, at 2^62 ns, and at factors of 2^31.
+#[test]
+fn the_walk_is_exact_where_its_form_changes() {
+    let initials = [
+        1,
+        (1 << 16) - 1,
+        1 << 16,
+        (1 << 62) - 1,
+        1 << 62,
+        u64::MAX - 1,
+    ];
+    let great = f64::from(1u32 << 31);
+    let factors = [1.0, 1.000_001, 2.0, great, great.next_up(), 1e300];
+    for initial in initials {
+        for factor in factors {
+            for high in [1.0, 0.3, 2.0, 1e-9] {
+                for immediate in [false, true] {
+                    let curve = Backoff::constant(Duration::from_nanos(initial))
+                        .factor(factor)
+                        .jitter(Jitter::between(high, high))
+                        .immediate_retry(immediate);
+                    for (n, wait) in (1..200).zip(curve.delays()) {
+                        let bound = *curve.bounds(n).end();
+                        assert_eq!(wait, bound, "retry {n} of {curve:?}");
+                    }
+                }
+            }
+        }
+    }
+}
