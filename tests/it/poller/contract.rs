@@ -385,6 +385,31 @@ fn failures_lengthen_the_wait_and_never_shorten_it() {
     assert_eq!(starts, [0, 5, 10, 18, 30, 35, 40]);
 }
 
+/// P4, S1: the backoff's own jitter is drawn too.
+#[test]
+fn a_jittered_backoff_stays_within_its_bounds() {
+    let timer = ManualTimer::new();
+    let backoff = Backoff::new().initial_delay(SECOND).jitter(Jitter::EQUAL);
+    let mut poller = pin!(
+        PollerBuilder::with_timer(&timer, SECOND / 10)
+            .backoff(backoff)
+            .stream(|| ready(Err::<(), ()>(())))
+    );
+    timer.run(poller.as_mut().next());
+    let mut waits = HashSet::new();
+    for failures in 1..200 {
+        let end = timer.now();
+        timer.run(poller.as_mut().next());
+        let wait = timer.now() - end;
+        assert!(
+            backoff.bounds(failures).contains(&wait),
+            "{failures}: {wait:?}"
+        );
+        waits.insert(wait);
+    }
+    assert!(waits.len() > 190);
+}
+
 /// P2, S3: the interval's jitter is drawn afresh for each wait, without a cap.
 #[test]
 fn a_jittered_interval_spreads_within_its_bounds() {
@@ -592,14 +617,15 @@ fn a_status_is_waited_for_until_the_poller_is_over() {
         assert!(wait.as_mut().poll(&mut context).is_pending());
         assert!(wait.as_mut().poll(&mut context).is_pending());
     }
-    rig.step(Step::Order(Order::Stop));
-    assert!(
-        never
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
+    assert_eq!(
+        Arc::strong_count(&woken),
+        2,
+        "`never` waits, and nobody else"
     );
+    rig.step(Step::Order(Order::Stop));
     assert_eq!(Arc::strong_count(&woken), 1);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(never.as_mut().poll(&mut context).is_pending());
 
     rig.step(Step::Drop);
     let over = rig.timer.run(never);
@@ -895,4 +921,58 @@ fn the_longest_wait_is_still_a_wait() {
     timer.run(poller.as_mut().next());
     timer.run(poller.as_mut().next());
     assert_eq!(timer.now(), interval);
+}
+
+/// Whoever waits is woken, in whatever order they came and went.
+#[test]
+fn every_wait_is_woken() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    rig.settle();
+    let handle = rig.handle.as_ref().unwrap();
+    let wait = || Box::pin(handle.wait_for(|_| false));
+    let mut waits: Vec<_> = (0..4)
+        .map(|_| (wait(), Arc::new(Flag(AtomicBool::new(false)))))
+        .collect();
+    for (wait, flag) in &mut waits {
+        let waker = Waker::from(Arc::clone(flag));
+        assert!(
+            wait.as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+    }
+    let (gone, flag) = waits.remove(1);
+    drop(gone);
+    assert_eq!(Arc::strong_count(&flag), 1, "given up, and forgotten");
+    for (_, flag) in &waits {
+        assert_eq!(Arc::strong_count(flag), 2, "not forgotten with another");
+    }
+    handle.stop();
+    assert!(!flag.0.load(Ordering::Relaxed));
+    assert!(waits.iter().all(|(_, flag)| flag.0.load(Ordering::Relaxed)));
+}
+
+#[test]
+fn what_debug_shows() {
+    let builder = PollerBuilder::with_timer(ManualTimer::new(), SECOND);
+    assert_eq!(
+        format!("{builder:?}"),
+        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: NoBackoff, \
+         immediate: true, .. }"
+    );
+    let (handle, driver) = builder.clone().driver(|_| || ready(Ok::<(), ()>(())));
+    assert_eq!(
+        format!("{driver:?}"),
+        "PollerDriver { running: Some(false), .. }"
+    );
+    let status = "PollerStatus { phase: Waiting, runs: 0, failures: 0, next_run: None }";
+    assert_eq!(
+        format!("{:?}", handle.remote()),
+        format!("PollerRemote({status})")
+    );
+    let pulled = builder.stream(|| ready(Ok::<(), ()>(())));
+    assert_eq!(
+        format!("{pulled:?}"),
+        "SequentialPoller { running: false, failures: 0, .. }"
+    );
 }
