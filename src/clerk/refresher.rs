@@ -449,7 +449,10 @@ impl Refresher {
     ///
     /// Dropping the future cancels nothing: the sequence goes on in the driver.
     pub async fn get_token(&self) -> Result<SessionToken, TokenError> {
-        self.token(&TokenRequest::new()).await
+        match self.core.fresh() {
+            Some(token) => Ok(token),
+            None => self.token(&TokenRequest::new()).await,
+        }
     }
 
     /// Returns the token that a request describes; see
@@ -622,6 +625,8 @@ enum Served {
 
 /// A core without the types of its timer and its transport.
 trait Api: Send + Sync {
+    /// The active session's own token, counted as served, if it is fresh.
+    fn fresh(&self) -> Option<SessionToken>;
     /// Counts the call, unless it is one that goes on.
     fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served;
     /// The start-up that will tell of the session; none where it is known.
@@ -645,6 +650,18 @@ where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
+    fn fresh(&self) -> Option<SessionToken> {
+        let mut state = self.lock();
+        match self.active(&state) {
+            Some((token, Freshness::Fresh)) => {
+                state.counters.calls += 1;
+                state.counters.served += 1;
+                Some(token)
+            }
+            _ => None,
+        }
+    }
+
     fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served {
         let (served, task) = {
             let mut state = self.lock();
@@ -711,6 +728,7 @@ where
         self.change(|state| {
             state.organization = Some(organization.to_owned());
             state.chosen = true;
+            state.find_active();
         });
     }
 

@@ -109,6 +109,7 @@ pub(super) struct Moment<I> {
 }
 
 /// A token, how old it was at an instant, and that instant.
+#[derive(Clone)]
 struct Cached<I> {
     token: SessionToken,
     age: Duration,
@@ -158,6 +159,8 @@ pub(super) struct State<I> {
     /// refreshed, and is never handed out.
     pub(super) last: Option<SessionToken>,
     tokens: HashMap<Key, Cached<I>>,
+    /// That of the active session, once more: it is asked for all the time.
+    active: Option<Cached<I>>,
     /// What the issuer's clock read at an instant: when a token was asked for that
     /// was new.
     issuer: Option<(u64, Moment<I>)>,
@@ -189,6 +192,7 @@ impl<I> State<I> {
             closed: false,
             last,
             tokens: HashMap::new(),
+            active: None,
             issuer: None,
             gate: None,
             flights: HashMap::new(),
@@ -216,6 +220,15 @@ impl<I> State<I> {
         key.template.is_none()
             && self.session.as_ref() == Some(&key.session)
             && key.organization == self.organization
+    }
+
+    /// To be called when the active session, organization or token has changed.
+    pub(super) fn find_active(&mut self)
+    where
+        I: Clone,
+    {
+        let key = self.key(&TokenRequest::new());
+        self.active = key.and_then(|key| self.tokens.get(&key).cloned());
     }
 
     /// Why nothing is sent any more.
@@ -318,7 +331,15 @@ impl<T: Timer, X> Core<T, X> {
         state: &State<T::Instant>,
         key: &Key,
     ) -> Option<(SessionToken, Freshness)> {
-        let cached = state.tokens.get(key)?;
+        self.judged(state.tokens.get(key)?)
+    }
+
+    /// The active session's own token, unless it has expired.
+    pub(super) fn active(&self, state: &State<T::Instant>) -> Option<(SessionToken, Freshness)> {
+        self.judged(state.active.as_ref()?)
+    }
+
+    fn judged(&self, cached: &Cached<T::Instant>) -> Option<(SessionToken, Freshness)> {
         let (age, life) = (self.age(cached), cached.token.claims().lifetime());
         let left = life.as_secs().checked_sub(age.as_secs())?;
         let due = life.checked_sub(AHEAD).is_some_and(|due| age >= due);
@@ -333,7 +354,7 @@ impl<T: Timer, X> Core<T, X> {
 
     /// How long the poller may wait before the active token is due.
     pub(super) fn due_in(&self, state: &State<T::Instant>) -> Option<Duration> {
-        let cached = state.tokens.get(&state.key(&TokenRequest::new())?)?;
+        let cached = state.active.as_ref()?;
         let fresh = cached.token.claims().lifetime().checked_sub(AHEAD)?;
         let left = fresh.checked_sub(self.age(cached))?;
         (self.settings.refresh_ahead && !left.is_zero()).then_some(left)
@@ -393,6 +414,7 @@ impl<T: Timer, X> Core<T, X> {
         let token = token.clone();
         let cached = Cached { token, age, since };
         state.tokens.insert(key.clone(), cached);
+        state.find_active();
     }
 
     /// Makes a session the active one; its token, if one is given with the instant at
@@ -413,6 +435,7 @@ impl<T: Timer, X> Core<T, X> {
             template: None,
             organization: session.organization,
         };
+        state.find_active();
         if let Some((token, sent)) = session.token.zip(sent) {
             self.keep(state, &key, &token, sent, false);
         }
@@ -480,6 +503,7 @@ impl<T: Timer, X> Core<T, X> {
                 state.set_status(status);
                 (state.session, state.known, state.last) = (None, None, None);
                 state.tokens.clear();
+                state.active = None;
             }
             state.over()
         });

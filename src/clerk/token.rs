@@ -73,17 +73,22 @@ impl fmt::Debug for ClientToken {
 /// It is shown in no `Debug`, error or trace.
 #[derive(Clone)]
 pub struct SessionToken {
-    jwt: Arc<str>,
-    claims: Arc<Claims>,
+    parsed: Arc<Parsed>,
     age: Duration,
+}
+
+struct Parsed {
+    jwt: String,
+    claims: Claims,
 }
 
 impl SessionToken {
     /// Reads a JWT and its claims. Its signature is not verified.
     pub(super) fn parse(jwt: &str) -> Result<Self, InvalidToken> {
+        let claims = Claims::parse(jwt).map_err(|rule| InvalidToken { rule })?;
+        let jwt = jwt.to_owned();
         Ok(Self {
-            claims: Arc::new(Claims::parse(jwt).map_err(|rule| InvalidToken { rule })?),
-            jwt: jwt.into(),
+            parsed: Arc::new(Parsed { jwt, claims }),
             age: Duration::ZERO,
         })
     }
@@ -99,13 +104,13 @@ impl SessionToken {
     /// Returns the JWT, as it goes into an `Authorization` header.
     #[must_use]
     pub fn expose(&self) -> &str {
-        &self.jwt
+        &self.parsed.jwt
     }
 
     /// Returns what the token claims; unverified, as [`Claims`] says.
     #[must_use]
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        &self.parsed.claims
     }
 
     /// Returns how long the token was still valid when it was handed out.
@@ -114,18 +119,18 @@ impl SessionToken {
     /// clock; no wall clock is read.
     #[must_use]
     pub fn expires_in(&self) -> Duration {
-        self.claims.lifetime().saturating_sub(self.age)
+        self.claims().lifetime().saturating_sub(self.age)
     }
 
     /// When it was issued, in the seconds of the issuer's clock.
     pub(super) fn issued_at(&self) -> u64 {
-        self.claims.issued_at
+        self.claims().issued_at
     }
 
     /// Whether this token is to replace `other`, of the same session and
     /// organization: by when the origin issued it, then by when it was issued.
     pub(super) fn is_fresher_than(&self, other: &Self) -> bool {
-        let rank = |token: &Self| (token.claims.origin_issued_at, token.claims.issued_at);
+        let rank = |token: &Self| (token.claims().origin_issued_at, token.issued_at());
         rank(self) >= rank(other)
     }
 }
@@ -133,7 +138,7 @@ impl SessionToken {
 impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionToken")
-            .field("claims", &self.claims)
+            .field("claims", self.claims())
             .field("expires_in", &self.expires_in())
             .finish_non_exhaustive()
     }
