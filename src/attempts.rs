@@ -63,22 +63,30 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
     /// assert_eq!(task.await.unwrap(), Ok(3));
     /// # }
     /// ```
-    pub async fn retry_with<C, F, V, E>(mut self, context: &mut C, mut op: F) -> Result<V, E>
+    pub fn retry_with<C, F, V, E>(
+        self,
+        context: &mut C,
+        mut op: F,
+    ) -> impl Future<Output = Result<V, E>>
     where
         C: ?Sized,
         F: AsyncFnMut(&mut C) -> Result<V, E>,
         P: Predicate<E>,
         X: InUse<E>,
     {
+        // Taken apart out here: an `async fn` would hold the whole policy beside its parts.
         let mut session = Session::new(self.sequence(), self.extras);
-        session.begin(&self.timer);
-        loop {
-            let result = op(context).await;
-            let wait = match session.ended(&self.timer, &mut self.predicate, result) {
-                ControlFlow::Break(result) => return result,
-                ControlFlow::Continue(wait) => wait,
-            };
-            pause(&self.timer, wait).await;
+        let (timer, mut predicate) = (self.timer, self.predicate);
+        async move {
+            session.begin(&timer);
+            loop {
+                let result = op(context).await;
+                let wait = match session.ended(&timer, &mut predicate, result) {
+                    ControlFlow::Break(result) => return result,
+                    ControlFlow::Continue(wait) => wait,
+                };
+                pause(&timer, wait).await;
+            }
         }
     }
 
