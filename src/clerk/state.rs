@@ -376,7 +376,7 @@ impl<T: Timer, X> Core<T, X> {
         }
         let age = match state.issuer {
             Some((read, at)) if !minted => {
-                let reads = Duration::from_secs(read) + self.since(at);
+                let reads = Duration::from_secs(read).saturating_add(self.since(at));
                 let now = reads.saturating_sub(self.since(since));
                 now.saturating_sub(Duration::from_secs(token.issued_at()))
             }
@@ -386,7 +386,7 @@ impl<T: Timer, X> Core<T, X> {
             }
         };
         self.keep_aged(state, key, token, age, since);
-        Some(token.aged(age + self.since(since)))
+        Some(token.aged(age.saturating_add(self.since(since))))
     }
 
     /// Caches a token of that age, unless the cached one is fresher.
