@@ -389,7 +389,8 @@ impl<T: Timer, X> Core<T, X> {
         Some(token.aged(age.saturating_add(self.since(since))))
     }
 
-    /// Caches a token of that age, unless the cached one is fresher.
+    /// Caches a token of that age, unless the cached one is fresher; one that has
+    /// expired keeps none out that has not.
     fn keep_aged(
         &self,
         state: &mut State<T::Instant>,
@@ -398,21 +399,23 @@ impl<T: Timer, X> Core<T, X> {
         age: Duration,
         since: Moment<T::Instant>,
     ) {
-        let kept = state.tokens.get(key).map(|kept| &kept.token);
-        if kept.is_some_and(|kept| !token.is_fresher_than(kept)) {
+        let token = token.clone();
+        let cached = Cached { token, age, since };
+        let alive = |cached: &Cached<_>| self.age(cached) < cached.token.claims().lifetime();
+        let token = &cached.token;
+        let kept = state.tokens.get(key);
+        let in_its_way = |kept: &Cached<_>| alive(kept) || !alive(&cached);
+        if kept.is_some_and(|kept| in_its_way(kept) && !token.is_fresher_than(&kept.token)) {
             return;
         }
-        let changed = kept.is_none_or(|kept| kept.expose() != token.expose());
+        let changed = kept.is_none_or(|kept| kept.token.expose() != token.expose());
         if state.is_active(key) {
             state.last = Some(token.clone());
             if changed {
                 state.tell(RefresherEvent::Token(token.aged(age)));
             }
         }
-        let alive = |cached: &Cached<_>| self.age(cached) < cached.token.claims().lifetime();
         state.tokens.retain(|_, cached| alive(cached));
-        let token = token.clone();
-        let cached = Cached { token, age, since };
         state.tokens.insert(key.clone(), cached);
         state.find_active();
     }
