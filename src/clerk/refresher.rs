@@ -719,9 +719,9 @@ where
     }
 
     fn sign_out_here(self: Arc<Self>) {
-        drop(self.sign_out(Refusal::default()));
+        drop(self.end(RefresherStatus::SignedOut(Refusal::default()), true));
         let core = Arc::clone(&self);
-        self.begin(Some(async move { core.forget(true).await }.boxed()));
+        self.begin(Some(async move { core.forget().await }.boxed()));
     }
 
     fn activate(&self, organization: &str) {

@@ -335,7 +335,7 @@ where
             Work::Verify => self.verify(&work).await.map(|()| None),
         };
         if matches!(ended, Err(TokenError::SignedOut(_))) {
-            self.forget(false).await;
+            self.forget().await;
         }
         ended
     }
@@ -492,7 +492,7 @@ where
     /// token, and what to those who waited for it.
     fn failed(&self, failure: Failure, active: bool) -> TokenError {
         if failure.cause.refuses_the_program() {
-            return self.end(RefresherStatus::Refused(failure.cause.refusal()));
+            return self.end(RefresherStatus::Refused(failure.cause.refusal()), false);
         }
         self.change(|state| {
             if let Some(error) = state.over() {
@@ -507,11 +507,8 @@ where
 
     /// Has the store forget the session, and the client too where the program itself
     /// has signed the user out.
-    pub(super) async fn forget(&self, client: bool) {
+    pub(super) async fn forget(&self) {
         if let Ok(_turn) = self.turn().await {
-            if client {
-                self.change(|state| state.client_token = None);
-            }
             self.save();
         }
     }

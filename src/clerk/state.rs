@@ -465,7 +465,8 @@ impl<T: Timer, X> Core<T, X> {
     /// Takes in what another process has stored, or an earlier one.
     pub(super) fn take_in_saved(&self, state: &mut State<T::Instant>, saved: Saved) {
         let now = self.now();
-        if saved.client_token.is_some() && saved.client_token != state.stored {
+        let forgotten = state.over().is_some() && state.client_token.is_none();
+        if saved.client_token.is_some() && saved.client_token != state.stored && !forgotten {
             state.stored.clone_from(&saved.client_token);
             state.set_client_token(saved.client_token);
         }
@@ -499,9 +500,13 @@ impl<T: Timer, X> Core<T, X> {
         }
     }
 
-    /// Ends all work: nothing is kept, nothing more is sent.
-    pub(super) fn end(&self, status: RefresherStatus) -> TokenError {
+    /// Ends all work: nothing is kept, nothing more is sent. Where the program itself
+    /// has signed the user out, no client token is known from here on.
+    pub(super) fn end(&self, status: RefresherStatus, here: bool) -> TokenError {
         let error = self.change(|state| {
+            if here {
+                state.client_token = None;
+            }
             if state.over().is_none() {
                 state.set_status(status);
                 (state.session, state.known, state.last) = (None, None, None);
@@ -515,7 +520,7 @@ impl<T: Timer, X> Core<T, X> {
     }
 
     pub(super) fn sign_out(&self, why: Refusal) -> TokenError {
-        self.end(RefresherStatus::SignedOut(why))
+        self.end(RefresherStatus::SignedOut(why), false)
     }
 
     pub(super) fn poller(&self) -> &PollerRemote {
