@@ -482,11 +482,13 @@ impl Refresher {
                     None => pending().await,
                 }
             };
-            let error = match select(flight, select(limit, pin!(patience))).await {
+            let over = pin!(self.wait_for(|_| false));
+            let patience = pin!(patience);
+            let error = match select(flight, select(over, select(limit, patience))).await {
                 Either::Left((Ok(Some(token)), _)) => return Ok(token),
                 Either::Left((Ok(None), _)) => continue,
                 Either::Left((Err(error), _)) => error,
-                Either::Right(_) => self.core.timed_out(&work),
+                Either::Right(_) => self.core.without_result(&work),
             };
             return self.core.still_valid(request).ok_or(error);
         }
@@ -505,9 +507,10 @@ impl Refresher {
         let Some(flight) = Arc::clone(&self.core).loading()? else {
             return Ok(());
         };
-        match select(flight, self.core.limit()).await {
+        let over = pin!(self.wait_for(|_| false));
+        match select(flight, select(over, self.core.limit())).await {
             Either::Left((result, _)) => result.map(drop),
-            Either::Right(_) => Err(self.core.timed_out(&Work::Load)),
+            Either::Right(_) => Err(self.core.without_result(&Work::Load)),
         }
     }
 
@@ -632,7 +635,8 @@ trait Api: Send + Sync {
     /// The start-up that will tell of the session; none where it is known.
     fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError>;
     fn limit(&self) -> Task<()>;
-    fn timed_out(&self, work: &Work) -> TokenError;
+    /// Why a caller waits no longer for work that is in flight.
+    fn without_result(&self, work: &Work) -> TokenError;
     fn still_valid(&self, request: &TokenRequest) -> Option<SessionToken>;
     fn sign_out_here(self: Arc<Self>);
     fn activate(&self, organization: &str);
@@ -703,8 +707,15 @@ where
         }
     }
 
-    fn timed_out(&self, work: &Work) -> TokenError {
-        let failure = self.lock().failure(work);
+    fn without_result(&self, work: &Work) -> TokenError {
+        let state = self.lock();
+        if let Some(error) = state.over() {
+            return error;
+        }
+        if state.closed {
+            return TokenError::Ended;
+        }
+        let failure = state.failure(work);
         TokenError::TimedOut {
             limit: self.settings.max_wait,
             retries: failure.as_ref().map_or(0, |(retries, _)| *retries),
