@@ -334,6 +334,10 @@ where
             Work::Mint(key) => self.mint(&work, key, force).await.map(Some),
             Work::Verify => self.verify(&work).await.map(|()| None),
         };
+        if ended.is_ok() && self.due_in(&self.lock()).is_some() {
+            // Its wait may be longer than the new token is fresh.
+            self.poller().trigger();
+        }
         if matches!(ended, Err(TokenError::SignedOut(_))) {
             self.forget().await;
         }
