@@ -412,7 +412,7 @@ impl<T: Timer, X> Core<T, X> {
         if state.is_active(key) {
             state.last = Some(token.clone());
             if changed {
-                state.tell(RefresherEvent::Token(token.aged(age)));
+                state.tell(RefresherEvent::Token(token.aged(self.age(&cached))));
             }
         }
         state.tokens.retain(|_, cached| alive(cached));
