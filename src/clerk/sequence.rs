@@ -457,12 +457,13 @@ where
         };
         let (mint, task) = self.change(|state| {
             state.set_status(RefresherStatus::Degraded);
-            let work = Work::Mint(Key {
-                session: session.id.clone(),
-                template: None,
-                organization: session.organization.clone(),
-            });
+            let id = session.id.clone();
             self.adopt(state, session, None);
+            let work = Work::Mint(Key {
+                session: id,
+                template: None,
+                organization: state.organization.clone(),
+            });
             self.flight(state, &work, true, Asker::Poller)
         });
         self.begin(task);

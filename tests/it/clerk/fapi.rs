@@ -50,6 +50,8 @@ pub enum Answer {
     Exactly(Response),
     /// No response at all.
     Reject,
+    /// No response, for there is no network.
+    Offline,
     /// Nothing, ever.
     Hang,
     /// A panic of the transport, past the hook, which would print.
@@ -242,6 +244,7 @@ impl Transport for Fapi {
             }
             Answer::Exactly(response) => Ok(response),
             Answer::Reject => Err(TransportError::new("connection refused")),
+            Answer::Offline => Err(TransportError::new("network is unreachable").offline()),
             Answer::Hang => std::future::pending().await,
             Answer::Panic => std::panic::resume_unwind(Box::new("planted")),
         }

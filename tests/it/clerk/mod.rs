@@ -7,4 +7,5 @@ mod http;
 mod requirements;
 #[cfg(any(unix, windows))]
 mod store;
+mod schedule_cache;
 mod traces;

@@ -37,7 +37,7 @@ const SCHEDULE: [f64; 9] = [
 ];
 
 /// The schedule, counted from an instant.
-fn schedule_from(start: f64) -> Vec<Duration> {
+pub(super) fn schedule_from(start: f64) -> Vec<Duration> {
     SCHEDULE
         .iter()
         .map(|at| seconds(start) + seconds(*at))
@@ -45,7 +45,10 @@ fn schedule_from(start: f64) -> Vec<Duration> {
 }
 
 /// Asks at an instant, without the poller, for a token that is not cached.
-async fn forced(fapi: &Fapi, refresher: &afterbeat::clerk::Refresher) -> Result<(), TokenError> {
+pub(super) async fn forced(
+    fapi: &Fapi,
+    refresher: &afterbeat::clerk::Refresher,
+) -> Result<(), TokenError> {
     refresher.ready().await?;
     refresher.poller().stop();
     fapi.timer.sleep(SECOND).await;
@@ -55,7 +58,7 @@ async fn forced(fapi: &Fapi, refresher: &afterbeat::clerk::Refresher) -> Result<
         .map(drop)
 }
 
-fn cause(error: &TokenError) -> &Cause {
+pub(super) fn cause(error: &TokenError) -> &Cause {
     match error {
         TokenError::Unavailable { cause, .. } => cause,
         other => panic!("{other:?}"),
@@ -63,7 +66,11 @@ fn cause(error: &TokenError) -> &Cause {
 }
 
 /// `n` answers, then `rest`.
-fn first(n: u32, answer: impl Fn() -> Answer, rest: fn() -> Answer) -> impl Fn() -> Answer {
+pub(super) fn first(
+    n: u32,
+    answer: impl Fn() -> Answer,
+    rest: fn() -> Answer,
+) -> impl Fn() -> Answer {
     let given = AtomicU32::new(0);
     move || {
         if given.fetch_add(1, Ordering::Relaxed) < n {
@@ -74,15 +81,15 @@ fn first(n: u32, answer: impl Fn() -> Answer, rest: fn() -> Answer) -> impl Fn()
     }
 }
 
-fn fails_500() -> Answer {
+pub(super) fn fails_500() -> Answer {
     Answer::Fails(500, "internal_clerk_error")
 }
 
-fn fails_401() -> Answer {
+pub(super) fn fails_401() -> Answer {
     Answer::Fails(401, "signed_out")
 }
 
-fn throttled(hint: u64) -> Answer {
+pub(super) fn throttled(hint: u64) -> Answer {
     Answer::Exactly(Response::new(429, "slow down").retry_after(Duration::from_secs(hint)))
 }
 
@@ -285,7 +292,7 @@ fn a13_retry_after_gates_every_caller() {
 }
 
 /// Runs a refresher for a while and returns the instants of its mints.
-fn polled(fapi: &Fapi, until: Duration) -> Vec<Duration> {
+pub(super) fn polled(fapi: &Fapi, until: Duration) -> Vec<Duration> {
     fapi.run(async |_| fapi.timer.sleep(until).await);
     fapi.instants(On::Tokens)
 }
