@@ -5,7 +5,7 @@ mod fapi;
 #[cfg(feature = "clerk-http")]
 mod http;
 mod requirements;
+mod schedule_cache;
 #[cfg(any(unix, windows))]
 mod store;
-mod schedule_cache;
 mod traces;
