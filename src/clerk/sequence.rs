@@ -169,8 +169,10 @@ where
             let rotated = self.change(|state| {
                 // Rotated from the token that was sent, or an older answer come late.
                 let ours = state.client_token == used;
-                if let Some(header) = response.authorization.as_deref().filter(|_| ours) {
-                    state.set_client_token(ClientToken::from_header(header));
+                let header = response.authorization.as_deref().filter(|_| ours);
+                // What is no token at all takes none away.
+                if let Some(Ok(token)) = header.map(ClientToken::from_header) {
+                    state.set_client_token(token);
                 }
                 if let Some(wait) = gate {
                     self.gate(state, wait);

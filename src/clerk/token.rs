@@ -35,14 +35,20 @@ impl ClientToken {
     }
 
     /// What an `Authorization` header of a response says of the token to use from
-    /// now on: nothing where it is blank.
-    pub(super) fn from_header(value: &str) -> Option<Self> {
+    /// now on: none where it is blank.
+    pub(super) fn from_header(value: &str) -> Result<Option<Self>, InvalidClientToken> {
         let value = value.trim();
+        let ends = |rest: &str| rest.is_empty() || rest.starts_with(char::is_whitespace);
         let token = match value.split_at_checked(6) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") && ends(rest) => {
+                rest.trim()
+            }
             _ => value,
         };
-        token.parse().ok()
+        if token.is_empty() {
+            return Ok(None);
+        }
+        token.parse().map(Some)
     }
 }
 
