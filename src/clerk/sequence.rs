@@ -235,13 +235,7 @@ where
             }
         }
         let (token, sent) = answer?;
-        let kept = self.change(|state| {
-            let kept = self.keep(state, key, &token, sent, true);
-            if kept.is_some() && state.is_active(key) {
-                state.set_status(RefresherStatus::Ready);
-            }
-            kept
-        });
+        let kept = self.change(|state| self.keep(state, key, &token, sent, true));
         self.save();
         kept.ok_or(Cause::Over)
     }
@@ -333,7 +327,15 @@ where
                 });
                 loaded.map(|()| None)
             }
-            Work::Mint(key) => self.mint(&work, key, force).await.map(Some),
+            Work::Mint(key) => {
+                let minted = self.mint(&work, key, force).await;
+                self.change(|state| {
+                    if minted.is_ok() && state.over().is_none() && state.is_active(key) {
+                        state.set_status(RefresherStatus::Ready);
+                    }
+                });
+                minted.map(Some)
+            }
             Work::Verify => self.verify(&work).await.map(|()| None),
         };
         if ended.is_ok() && self.due_in(&self.lock()).is_some() {
