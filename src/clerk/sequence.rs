@@ -356,6 +356,7 @@ where
         key: &Key,
         force: bool,
     ) -> Result<SessionToken, TokenError> {
+        let before = self.cached(&self.lock(), key);
         let sequence = self.scheduled(work, self.by_session_schedule(), Cause::decision, |retry| {
             self.attempt(key, force, retry)
         });
@@ -366,9 +367,15 @@ where
         if failure.cause.suspects_sign_out() {
             self.share(&Work::Verify, false, Asker::Caller).await?;
             // The answer may have brought a token.
-            let state = self.lock();
-            if let Some((token, Freshness::Fresh | Freshness::Due)) = self.cached(&state, key) {
-                return Ok(token);
+            let new = |token: &SessionToken| {
+                let before = before.as_ref().map(|(before, _)| before.expose());
+                before != Some(token.expose())
+            };
+            match self.cached(&self.lock(), key) {
+                Some((token, Freshness::Fresh | Freshness::Due)) if new(&token) => {
+                    return Ok(token);
+                }
+                _ => {}
             }
         }
         let active = self.lock().is_active(key);
