@@ -18,6 +18,7 @@ pub(super) struct Saved {
 }
 
 /// The session's own token, and when it was minted.
+#[derive(Clone)]
 pub(super) struct SavedToken {
     pub(super) token: SessionToken,
     pub(super) organization: Option<String>,
@@ -29,7 +30,10 @@ impl Saved {
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let state: Value = serde_json::from_slice(bytes).ok()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let instant = |value: &Value| Some(UNIX_EPOCH + Duration::from_millis(value.as_u64()?));
+        let instant = |value: &Value| {
+            // Later than the platform can tell: none.
+            UNIX_EPOCH.checked_add(Duration::from_millis(value.as_u64()?))
+        };
         let token = |saved: &Value| {
             Some(SavedToken {
                 token: SessionToken::parse(saved["jwt"].as_str()?).ok()?,

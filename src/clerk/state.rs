@@ -158,6 +158,9 @@ pub(super) struct State<I> {
     /// The session's own last token, though it may have expired: it tells who is to be
     /// refreshed, and is never handed out.
     pub(super) last: Option<SessionToken>,
+    /// What the store told of the session before that was known: to be written back
+    /// where nothing better is known.
+    found: Option<SavedToken>,
     tokens: HashMap<Key, Cached<I>>,
     /// That of the active session, once more: it is asked for all the time.
     active: Option<Cached<I>>,
@@ -191,6 +194,7 @@ impl<I> State<I> {
             status: RefresherStatus::Loading,
             closed: false,
             last,
+            found: None,
             tokens: HashMap::new(),
             active: None,
             issuer: None,
@@ -213,6 +217,11 @@ impl<I> State<I> {
                 .clone()
                 .or_else(|| self.organization.clone()),
         })
+    }
+
+    /// Whether a session is the one that is asked for, as far as that is known.
+    pub(super) fn may_be(&self, session: &str) -> bool {
+        self.session.as_deref().is_none_or(|id| id == session)
     }
 
     /// Whether the token is the one that the poller keeps fresh.
@@ -449,15 +458,18 @@ impl<T: Timer, X> Core<T, X> {
         let now = (self.settings.wall_clock)();
         let key = state.key(&TokenRequest::new());
         let cached = key.and_then(|key| Some((state.tokens.get(&key)?, key.organization)));
+        let known = cached.and_then(|(cached, organization)| {
+            Some(SavedToken {
+                token: cached.token.clone(),
+                organization,
+                minted_at: now.checked_sub(self.age(cached))?,
+            })
+        });
+        let found = state.found.as_ref();
+        let found = found.filter(|found| state.may_be(found.token.claims().session_id()));
         Saved {
             client_token: state.client_token.clone(),
-            token: cached.and_then(|(cached, organization)| {
-                Some(SavedToken {
-                    token: cached.token.clone(),
-                    organization,
-                    minted_at: now.checked_sub(self.age(cached))?,
-                })
-            }),
+            token: known.or_else(|| found.cloned()),
             gated_until: self.gated(state).and_then(|left| now.checked_add(left)),
         }
     }
@@ -471,31 +483,37 @@ impl<T: Timer, X> Core<T, X> {
             state.set_client_token(saved.client_token);
         }
         if let Some(until) = saved.gated_until {
-            self.gate(state, until.duration_since(now.wall).unwrap_or_default());
+            let left = until.duration_since(now.wall).unwrap_or_default();
+            // A later one was written by another clock than this: not to be judged.
+            if left <= MAX_GATE {
+                self.gate(state, left);
+            }
         }
-        let Some(SavedToken {
+        let Some(found) = saved.token.filter(|_| state.over().is_none()) else {
+            return;
+        };
+        if state.known.is_none() && state.may_be(found.token.claims().session_id()) {
+            state.last.get_or_insert_with(|| found.token.clone());
+            state.found = Some(found.clone());
+        }
+        let SavedToken {
             token,
             organization,
             minted_at,
-        }) = saved.token
-        else {
-            return;
-        };
+        } = found;
         let key = Key {
             session: token.claims().session_id().to_owned(),
             template: None,
             organization,
         };
         let same = |kept: &Cached<_>| kept.token.expose() == token.expose();
-        if state.session.is_none() && state.known.is_none() && state.last.is_none() {
-            state.last = Some(token.clone());
-        }
         // Of the future by this machine's own clock: not to be judged.
         let Ok(age) = now.wall.duration_since(minted_at) else {
             return;
         };
         let ours = state.session.as_ref() == Some(&key.session) && state.known.is_some();
-        if ours && !state.tokens.get(&key).is_some_and(same) {
+        let alive = age < token.claims().lifetime();
+        if ours && alive && !state.tokens.get(&key).is_some_and(same) {
             self.keep_aged(state, &key, &token, age, now);
         }
     }
@@ -510,6 +528,7 @@ impl<T: Timer, X> Core<T, X> {
             if state.over().is_none() {
                 state.set_status(status);
                 (state.session, state.known, state.last) = (None, None, None);
+                state.found = None;
                 state.tokens.clear();
                 state.active = None;
             }
