@@ -475,7 +475,7 @@ impl Refresher {
                     Served::Now(result) => return result,
                     Served::Later(flight, work, patience) => (flight, work, patience),
                 };
-            let limit = limit.get_or_insert_with(|| self.core.limit());
+            let limit = limit.get_or_insert_with(|| self.core.limit(1));
             let patience = async {
                 match patience {
                     Some(sleep) => sleep.await,
@@ -488,13 +488,14 @@ impl Refresher {
                 Either::Left((Ok(Some(token)), _)) => return Ok(token),
                 Either::Left((Ok(None), _)) => continue,
                 Either::Left((Err(error), _)) => error,
-                Either::Right(_) => self.core.without_result(&work),
+                Either::Right(_) => self.core.without_result(&work, 1),
             };
             return self.core.still_valid(request).ok_or(error);
         }
     }
 
-    /// Waits until it is known which session there is.
+    /// Waits until it is known which session there is: twice as long as a caller may,
+    /// since a start-up in an outage falls back on the last token after one such wait.
     ///
     /// # Errors
     ///
@@ -508,9 +509,9 @@ impl Refresher {
             return Ok(());
         };
         let over = pin!(self.wait_for(|_| false));
-        match select(flight, select(over, self.core.limit())).await {
+        match select(flight, select(over, self.core.limit(2))).await {
             Either::Left((result, _)) => result.map(drop),
-            Either::Right(_) => Err(self.core.without_result(&Work::Load)),
+            Either::Right(_) => Err(self.core.without_result(&Work::Load, 2)),
         }
     }
 
@@ -634,9 +635,11 @@ trait Api: Send + Sync {
     fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served;
     /// The start-up that will tell of the session; none where it is known.
     fn loading(self: Arc<Self>) -> Result<Option<Flight>, TokenError>;
-    fn limit(&self) -> Task<()>;
-    /// Why a caller waits no longer for work that is in flight.
-    fn without_result(&self, work: &Work) -> TokenError;
+    /// So many times as long as a caller may wait.
+    fn limit(&self, times: u32) -> Task<()>;
+    /// Why a caller waits no longer for work that is in flight, after so many times as
+    /// long as it may.
+    fn without_result(&self, work: &Work, times: u32) -> TokenError;
     fn still_valid(&self, request: &TokenRequest) -> Option<SessionToken>;
     fn sign_out_here(self: Arc<Self>);
     fn activate(&self, organization: &str);
@@ -700,14 +703,14 @@ where
         Ok(Some(flight))
     }
 
-    fn limit(&self) -> Task<()> {
-        match self.settings.max_wait {
+    fn limit(&self, times: u32) -> Task<()> {
+        match self.settings.max_wait.saturating_mul(times) {
             Duration::MAX => Box::pin(pending()),
             limit => Box::pin(self.timer.sleep(limit)),
         }
     }
 
-    fn without_result(&self, work: &Work) -> TokenError {
+    fn without_result(&self, work: &Work, times: u32) -> TokenError {
         let state = self.lock();
         if let Some(error) = state.over() {
             return error;
@@ -717,7 +720,7 @@ where
         }
         let failure = state.failure(work);
         TokenError::TimedOut {
-            limit: self.settings.max_wait,
+            limit: self.settings.max_wait.saturating_mul(times),
             retries: failure.as_ref().map_or(0, |(retries, _)| *retries),
             cause: failure.map(|(_, cause)| cause),
         }

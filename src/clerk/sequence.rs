@@ -1,6 +1,6 @@
 //! What is sent when: minting by the session schedule, verification, start-up.
 
-use core::{panic::AssertUnwindSafe, time::Duration};
+use core::{panic::AssertUnwindSafe, pin::pin, time::Duration};
 use std::{io, sync::Arc};
 
 use futures::{FutureExt, lock::MutexGuard};
@@ -414,12 +414,14 @@ where
     /// last token, with a mint that the poller waits for.
     async fn load(self: &Arc<Self>, work: &Work) -> Result<(), TokenError> {
         let known = self.lock().known.is_some();
-        // Nobody waits longer for what may not come than for what is known already.
-        let limit = match &self.lock().last {
-            Some(_) if !known => self.settings.max_wait,
-            _ => Duration::MAX,
-        };
-        let fetched = self.within(limit, self.fetch_client(work)).await;
+        let limit = self.settings.max_wait;
+        let mut fetching = pin!(self.fetch_client(work));
+        let mut fetched = self.within(limit, fetching.as_mut()).await;
+        // Nobody waits longer for what may not come than for what is known already: by
+        // now the store has told, too.
+        if fetched.is_none() && !self.falls_back() {
+            fetched = Some(fetching.await);
+        }
         let failure = match fetched {
             Some(Ok((client, sent))) => {
                 self.take_in(&client, sent)?;
@@ -487,6 +489,13 @@ where
         };
         self.begin(Some(start.boxed()));
         Ok(())
+    }
+
+    /// Whether a start-up goes by the last token where the API takes too long.
+    pub(super) fn falls_back(&self) -> bool {
+        let state = self.lock();
+        let last = state.last.as_ref().map(SessionToken::claims);
+        state.known.is_none() && last.is_some_and(|claims| state.may_be(claims.session_id()))
     }
 
     fn take_in(&self, client: &Client, sent: Moment<T::Instant>) -> Result<(), TokenError> {
