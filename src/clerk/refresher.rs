@@ -246,7 +246,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     /// Returns the refresher and the future that drives it, for any executor.
     ///
     /// The driver starts up, polls, and carries sequences on when their callers
-    /// have gone. It ends when the refresher is dropped.
+    /// have gone. It ends when the refresher is dropped, and the store has heard of a
+    /// sign-out.
     pub fn driver(self) -> (Refresher, RefresherDriver)
     where
         T: Timer<Instant: Send + Sync, Sleep: Send> + Clone + Send + Sync + 'static,
@@ -286,7 +287,11 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
             drop(catch_unwind(AssertUnwindSafe(|| observer(event))));
             ready(())
         });
-        let driver = select(polling.boxed(), join(working, telling)).map(move |_| drop(closing));
+        let core_at_last = Arc::clone(&core);
+        let driver = select(polling.boxed(), join(working, telling))
+            .map(drop)
+            .then(|()| async move { core_at_last.forget_at_last().await })
+            .map(move |()| drop(closing));
         let refresher = Refresher { core, poller };
         (refresher, RefresherDriver(driver.boxed()))
     }
@@ -518,7 +523,8 @@ impl Refresher {
     /// Signs the user out here: all tokens are forgotten, in the store too, and nothing
     /// is sent any more. The API is not told; end the session there first.
     ///
-    /// What is in flight is dropped when it comes.
+    /// What is in flight is dropped when it comes. The store hears of it from the driver,
+    /// or in [`shutdown`](Self::shutdown), which a program that ends at once is to await.
     pub fn sign_out(&self) {
         Arc::clone(&self.core).sign_out_here();
     }
@@ -748,7 +754,11 @@ where
 
     fn close(self: Arc<Self>) -> Task<()> {
         self.change(|state| state.closed = true);
-        async move { drop(self.turn.lock().await) }.boxed()
+        async move {
+            drop(self.turn.lock().await);
+            self.forget_at_last().await;
+        }
+        .boxed()
     }
 
     fn closed(&self) {
@@ -781,6 +791,14 @@ where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
 {
+    /// Has the store hear of a sign-out that it has not heard of.
+    async fn forget_at_last(&self) {
+        let to_forget = self.lock().to_forget;
+        if to_forget {
+            self.forget().await;
+        }
+    }
+
     fn is_fresh(&self, state: &State<T::Instant>, key: &super::state::Key) -> bool {
         matches!(self.cached(state, key), Some((_, Freshness::Fresh)))
     }

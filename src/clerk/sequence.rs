@@ -117,15 +117,19 @@ where
         lock.await
     }
 
-    /// Writes the state into the store, in a turn.
-    fn save(&self) {
-        let Some(store) = &self.store else { return };
+    /// Writes the state into the store, in a turn. Returns whether it is there.
+    fn save(&self) -> bool {
+        let Some(store) = &self.store else {
+            return true;
+        };
         let saved = self.saved(&self.lock());
         let result = store.save(&saved.bytes());
+        let there = result.is_ok();
         self.change(|state| match result {
             Ok(()) => state.stored = saved.client_token,
             Err(error) => state.tell(RefresherEvent::StoreFailed(Arc::new(error))),
         });
+        there
     }
 
     /// Sends one request, in a turn. Where the API refuses a client token that has been
@@ -534,7 +538,15 @@ where
     /// has signed the user out.
     pub(super) async fn forget(&self) {
         if let Ok(_turn) = self.turn().await {
-            self.save();
+            let client = self.change(|state| {
+                if state.to_forget {
+                    state.client_token = None;
+                }
+                state.to_forget
+            });
+            if self.save() && client {
+                self.change(|state| state.to_forget = false);
+            }
         }
     }
 }

@@ -142,6 +142,10 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) state: Mutex<State<T::Instant>>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true or not whatever the others are"
+)]
 pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
     /// The client token that the store is known to hold.
@@ -155,6 +159,8 @@ pub(super) struct State<I> {
     pub(super) status: RefresherStatus,
     /// No request is begun any more, and no status will follow.
     pub(super) closed: bool,
+    /// The program has signed the user out, and the store has yet to hear of it.
+    pub(super) to_forget: bool,
     /// The session's own last token, though it may have expired: it tells who is to be
     /// refreshed, and is never handed out.
     pub(super) last: Option<SessionToken>,
@@ -193,6 +199,7 @@ impl<I> State<I> {
             chosen: false,
             status: RefresherStatus::Loading,
             closed: false,
+            to_forget: false,
             last,
             found: None,
             tokens: HashMap::new(),
@@ -524,6 +531,7 @@ impl<T: Timer, X> Core<T, X> {
         let error = self.change(|state| {
             if here {
                 state.client_token = None;
+                state.to_forget = true;
             }
             if state.over().is_none() {
                 state.set_status(status);
