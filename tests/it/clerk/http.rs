@@ -242,9 +242,12 @@ async fn the_wire_is_as_documented() {
     );
 }
 
+/// F2: one `Authorization`, no `Origin`, and no `Cookie` though one has been set.
 #[tokio::test]
 async fn a_mint_is_a_form_post() {
-    let (api, heads) = server(says("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n"));
+    let (api, heads) = server(says(
+        "HTTP/1.1 500 Oops\r\nset-cookie: a=b; path=/\r\ncontent-length: 0\r\n\r\n",
+    ));
     let refresher = refresher(api);
     refresher.ready().await.unwrap();
     let _get = heads.recv().unwrap();
@@ -261,7 +264,13 @@ async fn a_mint_is_a_form_post() {
         post.contains("content-type: application/x-www-form-urlencoded\r\n"),
         "{post}"
     );
+    let sends = |name: &str| {
+        let of_that = |line: &&str| line.to_lowercase().starts_with(&format!("{name}:"));
+        post.lines().filter(of_that).collect::<Vec<_>>()
+    };
+    let authorization = format!("authorization: {CLIENT_TOKEN}");
+    assert_eq!(sends("authorization"), [&authorization]);
     for forbidden in ["origin", "cookie"] {
-        assert!(!post.contains(&format!("\r\n{forbidden}:")), "{post}");
+        assert!(sends(forbidden).is_empty(), "{post}");
     }
 }

@@ -4,6 +4,7 @@
 mod fapi;
 #[cfg(feature = "clerk-http")]
 mod http;
+mod identity_wire;
 mod requirements;
 mod schedule_cache;
 #[cfg(any(unix, windows))]
