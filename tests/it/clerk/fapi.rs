@@ -50,8 +50,10 @@ pub enum Answer {
     Exactly(Response),
     /// No response at all.
     Reject,
-    /// No response, for there is no network.
+    /// The same, and the machine says that it is not connected.
     Offline,
+    /// That, this much later.
+    Late(Duration, Box<Answer>),
     /// Nothing, ever.
     Hang,
     /// A panic of the transport, past the hook, which would print.
@@ -233,8 +235,12 @@ impl Transport for Fapi {
         self.requests.lock().unwrap().push(request);
         self.calls.lock().unwrap().push(call.clone());
         let answer = (self.script)(&call);
-        if !self.latency.is_zero() {
-            self.timer.sleep(self.latency).await;
+        let (latency, answer) = match answer {
+            Answer::Late(latency, answer) => (latency, *answer),
+            answer => (self.latency, answer),
+        };
+        if !latency.is_zero() {
+            self.timer.sleep(latency).await;
         }
         match answer {
             Answer::Fine => Ok(Response::new(200, self.body(on).to_string())),
@@ -244,7 +250,8 @@ impl Transport for Fapi {
             }
             Answer::Exactly(response) => Ok(response),
             Answer::Reject => Err(TransportError::new("connection refused")),
-            Answer::Offline => Err(TransportError::new("network is unreachable").offline()),
+            Answer::Offline => Err(TransportError::new("no route").offline()),
+            Answer::Late(..) => unreachable!("late once"),
             Answer::Hang => std::future::pending().await,
             Answer::Panic => std::panic::resume_unwind(Box::new("planted")),
         }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::fapi::{Answer, Call, Fapi, On, client, exactly};
 
-const TRACES: &str = include_str!("../../golden/clerk-js-traces.json");
+pub const TRACES: &str = include_str!("../../golden/clerk-js-traces.json");
 
 /// What the API does in a scenario.
 fn answer(faults: &Value, call: &Call) -> Answer {
