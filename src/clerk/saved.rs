@@ -51,22 +51,22 @@ impl Saved {
     }
 
     pub(super) fn bytes(&self) -> Vec<u8> {
-        let millis = |instant: SystemTime| {
-            let since = instant.duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        };
+        let since = |instant: SystemTime| instant.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let millis = |since: Duration| u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        // Rounded so that a token is none too young, and a gate none too short.
+        let not_before = |since: Duration| since.saturating_add(Duration::from_nanos(999_999));
         let token = self.token.as_ref().map(|saved| {
             json!({
                 "jwt": saved.token.expose(),
                 "organization": saved.organization,
-                "minted_at_ms": millis(saved.minted_at),
+                "minted_at_ms": millis(since(saved.minted_at)),
             })
         });
         let state = json!({
             "version": 1,
             "client_token": self.client_token.as_ref().map(ClientToken::expose),
             "token": token,
-            "gated_until_ms": self.gated_until.map(millis),
+            "gated_until_ms": self.gated_until.map(|until| millis(not_before(since(until)))),
         });
         state.to_string().into_bytes()
     }

@@ -291,6 +291,26 @@ fn a13_retry_after_gates_every_caller() {
     assert_eq!(fapi.instants(On::Tokens), [SECOND, 7201 * SECOND]);
 }
 
+/// A13: nor is it over for another process before it is for this one.
+#[test]
+fn a13_a_stored_gate_is_not_rounded_down() {
+    use afterbeat::clerk::{MemoryStore, TokenStore};
+
+    let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| throttled(20));
+    fapi.latency = Duration::from_nanos(1);
+    let store = MemoryStore::default();
+    let builder = fapi.seed().store(store.clone());
+    fapi.with(builder, async |refresher| {
+        refresher.ready().await.unwrap();
+        let request = TokenRequest::new().force();
+        let call = refresher.token(&request);
+        futures_util::future::select(pin!(call), fapi.timer.sleep(SECOND)).await;
+    });
+    let state: serde_json::Value = serde_json::from_slice(&store.load().unwrap().unwrap()).unwrap();
+    // Met after two answers, 2 ns after the start.
+    assert_eq!(state["gated_until_ms"], 1_700_000_020_001_u64);
+}
+
 /// Runs a refresher for a while and returns the instants of its mints.
 pub(super) fn polled(fapi: &Fapi, until: Duration) -> Vec<Duration> {
     fapi.run(async |_| fapi.timer.sleep(until).await);
