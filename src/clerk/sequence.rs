@@ -207,6 +207,11 @@ where
             let (status, rule) = (response.status, "holds the token of another session");
             return Err(Cause::Malformed { status, rule });
         }
+        // The machine was suspended before the answer was read.
+        if self.since(sent) >= token.claims().lifetime() {
+            let (status, rule) = (response.status, "holds a token that expired on its way");
+            return Err(Cause::Malformed { status, rule });
+        }
         Ok((token, sent))
     }
 

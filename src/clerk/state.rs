@@ -326,7 +326,7 @@ impl<T: Timer, X> Core<T, X> {
 
     /// The time since a moment: by the wall clock only where it says more, so that a
     /// suspension counts, and a wall clock that is wrong does not.
-    fn since(&self, moment: Moment<T::Instant>) -> Duration {
+    pub(super) fn since(&self, moment: Moment<T::Instant>) -> Duration {
         let awake = self.timer.elapsed(moment.at);
         let wall = (self.settings.wall_clock)().duration_since(moment.wall);
         let wall = wall.unwrap_or_default();

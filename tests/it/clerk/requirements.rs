@@ -21,7 +21,10 @@ use afterbeat::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::fapi::{Answer, CLIENT_TOKEN, Fapi, On, SECOND, client, exactly, jwt, seconds, session};
+use super::fapi::{
+    Answer, CLIENT_TOKEN, Fapi, On, SECOND, client, exactly, jwt, seconds, session,
+    set_wall_clock_off,
+};
 
 /// The instants of the session schedule, from the first request.
 const SCHEDULE: [f64; 9] = [
@@ -467,6 +470,26 @@ fn c2_callers_at_once_share_one_request() {
         );
     });
     assert_eq!(fapi.instants(On::Tokens).len(), 1);
+}
+
+/// C18: the machine was suspended while the answer was on its way.
+#[test]
+fn c18_a_token_that_expired_on_its_way_is_not_handed_out() {
+    let mut fapi = Fapi::new(|_| Answer::Fine);
+    fapi.latency = SECOND;
+    fapi.run(async |refresher| {
+        refresher.ready().await.unwrap();
+        let suspended = async {
+            fapi.timer.sleep(seconds(0.5)).await;
+            set_wall_clock_off(60);
+        };
+        let request = TokenRequest::new().force();
+        let call = refresher.token(&request);
+        let (token, ()) = futures_util::future::join(call, suspended).await;
+        assert_eq!(token.unwrap().expires_in(), 59 * SECOND);
+    });
+    let mints = fapi.instants(On::Tokens);
+    assert_eq!(mints, [SECOND, 5 * SECOND], "again, 3 s after its answer");
 }
 
 #[test]
