@@ -5,6 +5,7 @@ mod fapi;
 #[cfg(feature = "clerk-http")]
 mod http;
 mod identity_wire;
+mod load_laws;
 mod report;
 mod requirements;
 mod schedule_cache;

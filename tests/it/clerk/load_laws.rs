@@ -1,0 +1,644 @@
+//! G6: what a refresher may ask of the API, whatever the API does and whoever asks.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use afterbeat::{
+    ManualTimer, Timer,
+    clerk::{
+        MemoryStore, Refresher, RefresherBuilder, RefresherEvent, RefresherStatus, Request,
+        Response, SESSION, SESSION_RETRIES, SessionToken, TokenError, TokenRequest, Transport,
+        TransportError,
+    },
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use futures_util::future::{Either, join_all, select};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::fapi::{
+    CLIENT_TOKEN, Fapi, On, SECOND, client, jwt, session, set_wall_clock_off, wall_clock,
+};
+
+/// What the API does for a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mood {
+    Fine,
+    Fails(u16, &'static str),
+    /// A status with `Retry-After`.
+    Throttles(u16, u64),
+    Reject,
+    Offline,
+    Hang,
+    /// Fine, after as many seconds.
+    Slow(u64),
+}
+
+impl Mood {
+    /// Whether a mint that fails so is repeated by the whole schedule.
+    fn is_passing(self) -> bool {
+        match self {
+            Self::Fails(status, _) | Self::Throttles(status, _) => status == 429 || status >= 500,
+            Self::Reject | Self::Hang => true,
+            Self::Fine | Self::Offline | Self::Slow(_) => false,
+        }
+    }
+}
+
+/// Spans of moods; the last one is for ever.
+type Moods = Vec<(u64, Mood)>;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Call {
+        template: bool,
+        organization: bool,
+        force: bool,
+        /// Goes away after as many milliseconds.
+        leaves: Option<u64>,
+    },
+    Start,
+    Stop,
+    Trigger,
+    WallClock(i64),
+    SignOut,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    tokens: Moods,
+    client: Moods,
+    /// From then on there is no session.
+    gone: Option<u64>,
+    lifetime: u64,
+    /// In milliseconds, in turn.
+    latencies: Vec<u64>,
+    shared: bool,
+    /// How many refreshers share the store.
+    refreshers: usize,
+    /// Milliseconds since the act before, who, and what.
+    acts: Vec<(u64, usize, Act)>,
+}
+
+impl Case {
+    /// How far the wall clock is off, from act to act.
+    fn wall_clock(&self) -> Vec<i64> {
+        let acts = self.acts.iter().filter_map(|(_, _, act)| match act {
+            Act::WallClock(off) => Some(*off),
+            _ => None,
+        });
+        std::iter::once(0).chain(acts).collect()
+    }
+
+    fn moves_the_wall_clock(&self) -> bool {
+        self.wall_clock().len() > 1
+    }
+
+    fn sets_the_wall_clock_back(&self) -> bool {
+        !self.wall_clock().is_sorted()
+    }
+}
+
+/// One request, as the API sees it.
+#[derive(Clone, Debug)]
+struct Sent {
+    who: usize,
+    on: On,
+    key: String,
+    at: Duration,
+    /// When its answer arrived, or it was dropped.
+    end: Duration,
+    mood: Mood,
+    seen: bool,
+    alive: bool,
+}
+
+impl Sent {
+    fn brings_a_token(&self) -> bool {
+        self.seen && self.alive && matches!(self.mood, Mood::Fine | Mood::Slow(_))
+    }
+
+    /// Whether this tells that the session is over.
+    fn signs_out(&self) -> bool {
+        let says = match self.mood {
+            Mood::Fine | Mood::Slow(_) => !self.alive,
+            Mood::Fails(401, _) | Mood::Fails(403, "user_banned") => true,
+            _ => false,
+        };
+        self.seen && self.on == On::Client && says
+    }
+
+    fn is_passing(&self) -> bool {
+        !self.seen || self.mood.is_passing()
+    }
+
+    /// What `Retry-After` forbids.
+    fn gate(&self) -> Option<(Duration, Duration)> {
+        match self.mood {
+            Mood::Throttles(429 | 503, hint) if self.seen => {
+                Some((self.end, self.end + Duration::from_secs(hint)))
+            }
+            _ => None,
+        }
+    }
+}
+
+struct Api {
+    who: usize,
+    timer: ManualTimer,
+    case: Arc<Case>,
+    log: Arc<Mutex<Vec<Sent>>>,
+}
+
+/// Notes when a request has ended, however it ends.
+struct Ends<'a>(&'a Api, usize);
+
+impl Ends<'_> {
+    fn note(&self, change: impl FnOnce(&mut Sent)) {
+        change(&mut self.0.log.lock().unwrap()[self.1]);
+    }
+}
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let now = self.0.timer.now();
+        self.note(|sent| sent.end = now);
+    }
+}
+
+impl Transport for Api {
+    async fn send(&self, request: Request) -> Result<Response, TransportError> {
+        let (now, case) = (self.timer.now(), &self.case);
+        let (on, moods) = match request.path() {
+            "/v1/client" => (On::Client, &case.client),
+            _ => (On::Tokens, &case.tokens),
+        };
+        let mut until = 0;
+        let mood = moods.iter().find(|(span, _)| {
+            until += span;
+            now < Duration::from_secs(until)
+        });
+        let (_, mood) = *mood.or(moods.last()).unwrap();
+        let alive = case.gone.is_none_or(|gone| now < Duration::from_secs(gone));
+        let template = request.path().split_once("/tokens/").map(|(_, name)| name);
+        let organization = request
+            .body()
+            .and_then(|body| body.strip_prefix("organization_id="));
+        let (ends, turn) = {
+            let mut log = self.log.lock().unwrap();
+            log.push(Sent {
+                who: self.who,
+                on,
+                key: format!("{template:?} {organization:?}"),
+                at: now,
+                end: Duration::MAX,
+                mood,
+                seen: false,
+                alive,
+            });
+            (Ends(self, log.len() - 1), log.len() - 1)
+        };
+        let latency = match mood {
+            Mood::Slow(seconds) => Duration::from_secs(seconds),
+            Mood::Hang => std::future::pending().await,
+            _ => Duration::from_millis(case.latencies[turn % case.latencies.len()]),
+        };
+        if !latency.is_zero() {
+            self.timer.sleep(latency).await;
+        }
+        ends.note(|sent| sent.seen = true);
+        let issued = 1_700_000_000 + self.timer.now().as_secs();
+        let token = jwt(&json!({
+            "sid": "sess_1",
+            "sub": "user_1",
+            "iat": issued,
+            "exp": issued + case.lifetime,
+            "org_id": organization,
+            "template": template,
+            "answered": self.timer.now().as_millis() as u64,
+        }));
+        let error = |status, code| {
+            Response::new(status, json!({ "errors": [{ "code": code }] }).to_string())
+        };
+        match mood {
+            Mood::Fine | Mood::Slow(_) if on == On::Client => {
+                let sessions = if alive {
+                    json!([session(&json!({ "jwt": token }))])
+                } else {
+                    json!([])
+                };
+                Ok(Response::new(200, client(&sessions).to_string()))
+            }
+            Mood::Fine | Mood::Slow(_) if alive => {
+                Ok(Response::new(200, json!({ "jwt": token }).to_string()))
+            }
+            Mood::Fine | Mood::Slow(_) => Ok(error(401, "signed_out")),
+            Mood::Fails(status, code) => Ok(error(status, code)),
+            Mood::Throttles(status, hint) => {
+                Ok(error(status, "slow_down").retry_after(Duration::from_secs(hint)))
+            }
+            Mood::Reject | Mood::Hang => Err(TransportError::new("connection refused")),
+            Mood::Offline => Err(TransportError::new("no route").offline()),
+        }
+    }
+}
+
+/// A call that ended by itself.
+struct Ended {
+    at: Duration,
+    end: Duration,
+    key: (bool, bool),
+    result: Result<SessionToken, TokenError>,
+}
+
+struct Run {
+    case: Arc<Case>,
+    log: Vec<Sent>,
+    /// Who was told of a sign-out, and when.
+    out: Vec<(usize, Duration)>,
+    calls: Vec<Ended>,
+    /// When nothing may be sent any more: the pollers have stopped, the work has ended.
+    silent: Duration,
+}
+
+/// The longest that work in flight may go on: a start-up, a sequence and its verification
+/// of nine requests each, and the gates.
+const WORK: Duration = Duration::from_secs(1200);
+
+impl Run {
+    fn new(case: Case) -> Self {
+        let case = Arc::new(case);
+        let timer = Fapi::new(|_| unreachable!("only its clock is used")).timer;
+        let (log, out): (Arc<Mutex<Vec<Sent>>>, Arc<Mutex<Vec<(usize, Duration)>>>) =
+            Default::default();
+        let store = case.shared.then(MemoryStore::default);
+        let refresher = |who| {
+            let api = Api {
+                who,
+                timer: timer.clone(),
+                case: Arc::clone(&case),
+                log: Arc::clone(&log),
+            };
+            let (clock, out) = (timer.clone(), Arc::clone(&out));
+            let base = "https://clerk.example.test".parse().unwrap();
+            let mut builder = RefresherBuilder::with_timer(timer.clone(), base, api)
+                .client_token(CLIENT_TOKEN.parse().unwrap())
+                .wall_clock(wall_clock)
+                .observe(move |event| {
+                    if let RefresherEvent::Status(RefresherStatus::SignedOut(_)) = event {
+                        out.lock().unwrap().push((who, clock.now()));
+                    }
+                });
+            if let Some(store) = &store {
+                builder = builder.store(store.clone());
+            }
+            builder.driver()
+        };
+        let (refreshers, drivers): (Vec<_>, Vec<_>) = (0..case.refreshers).map(refresher).unzip();
+        let calls = Mutex::default();
+        let mut at = 0;
+        let acts = case.acts.iter().map(|(wait, who, act)| {
+            at += wait;
+            let (timer, calls) = (&timer, &calls);
+            let refresher = &refreshers[who % refreshers.len()];
+            let at = Duration::from_millis(at);
+            async move {
+                timer.sleep(at).await;
+                perform(timer, refresher, *act, calls).await;
+            }
+        });
+        let scenario = async {
+            join_all(acts).await;
+            timer.sleep(100 * SECOND).await;
+            // A start-up in an outage starts the poller when its mint has ended (E1), also
+            // one that was stopped meanwhile: the second stop is after that.
+            for _ in 0..2 {
+                for refresher in &refreshers {
+                    refresher.poller().stop();
+                }
+                timer.sleep(WORK).await;
+            }
+            let silent = timer.now();
+            timer.sleep(1000 * SECOND).await;
+            silent
+        };
+        let silent = timer.run(async {
+            match select(pin!(scenario), join_all(drivers)).await {
+                Either::Left((silent, _)) => silent,
+                Either::Right(_) => panic!("the drivers ended"),
+            }
+        });
+        drop(refreshers);
+        let log = log.lock().unwrap().clone();
+        let out = out.lock().unwrap().clone();
+        Self {
+            log,
+            out,
+            calls: calls.into_inner().unwrap(),
+            silent,
+            case,
+        }
+    }
+}
+
+async fn perform(timer: &ManualTimer, refresher: &Refresher, act: Act, calls: &Mutex<Vec<Ended>>) {
+    match act {
+        Act::Call {
+            template,
+            organization,
+            force,
+            leaves,
+        } => {
+            let mut request = TokenRequest::new();
+            if template {
+                request = request.template("tpl");
+            }
+            if organization {
+                request = request.organization("org_1");
+            }
+            if force {
+                request = request.force();
+            }
+            let at = timer.now();
+            let leaves = async {
+                match leaves {
+                    Some(wait) => timer.sleep(Duration::from_millis(wait)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let call = pin!(refresher.token(&request));
+            if let Either::Left((result, _)) = select(call, pin!(leaves)).await {
+                let (end, key) = (timer.now(), (template, organization));
+                calls.lock().unwrap().push(Ended {
+                    at,
+                    end,
+                    key,
+                    result,
+                });
+            }
+            let counters = refresher.counters();
+            let sum = counters.served + counters.coalesced + counters.led;
+            assert_eq!(counters.calls, sum, "{counters:?}");
+        }
+        Act::Start => refresher.poller().start(),
+        Act::Stop => refresher.poller().stop(),
+        Act::Trigger => refresher.poller().trigger(),
+        Act::WallClock(off) => set_wall_clock_off(off),
+        Act::SignOut => refresher.sign_out(),
+    }
+}
+
+impl Run {
+    fn orders(&self, who: usize, wanted: fn(Act) -> bool) -> Vec<Duration> {
+        let mut at = 0;
+        let acts = self.case.acts.iter().map(|(wait, whom, act)| {
+            at += wait;
+            (Duration::from_millis(at), whom % self.case.refreshers, *act)
+        });
+        acts.filter(|(_, whom, act)| *whom == who && wanted(*act))
+            .map(|(at, ..)| at)
+            .collect()
+    }
+
+    /// Ten mints of a key that all fail take a whole sequence and a pause.
+    fn nine_mints_a_sequence(&self) {
+        let total = *SESSION.total(SESSION_RETRIES).end();
+        for who in 0..self.case.refreshers {
+            let orders = self.orders(who, |act| matches!(act, Act::Start | Act::Trigger));
+            let mine = || self.log.iter().filter(|sent| sent.who == who);
+            let mut keys: Vec<_> = mine().map(|sent| &sent.key).collect();
+            keys.sort();
+            keys.dedup();
+            for key in keys {
+                let mints: Vec<_> = mine()
+                    .filter(|sent| sent.on == On::Tokens && sent.key == *key)
+                    .collect();
+                for ten in mints.windows(10) {
+                    let last = ten[9].at;
+                    // A sequence also ends where a token is fresh that has been there: the
+                    // store's, or one that a wall clock set back makes young again.
+                    let young = self.case.refreshers > 1 || self.case.moves_the_wall_clock();
+                    let life = u64::from(young) * self.case.lifetime;
+                    let first = ten[0].at.saturating_sub(Duration::from_secs(life));
+                    let helped = self
+                        .log
+                        .iter()
+                        .any(|sent| sent.brings_a_token() && first <= sent.end && sent.end <= last);
+                    if helped || !ten[..9].iter().all(|sent| sent.is_passing()) {
+                        continue;
+                    }
+                    // The poller looks at once where it is told to, or where it was told
+                    // to during the sequence before.
+                    let told = orders
+                        .iter()
+                        .any(|at| *at + WORK > ten[0].at && *at <= last);
+                    let pause = if told { Duration::ZERO } else { 5 * SECOND };
+                    let under_way: Duration = ten[..9].iter().map(|sent| sent.end - sent.at).sum();
+                    let took = last - ten[0].at;
+                    assert!(took >= total + pause + under_way, "{ten:#?}");
+                }
+            }
+        }
+    }
+
+    fn no_request_while_gated(&self) {
+        for (n, gating) in self.log.iter().enumerate() {
+            let Some((from, until)) = gating.gate() else {
+                continue;
+            };
+            let early = self.log[n + 1..].iter().find(|sent| {
+                // Another process has only the wall clock to go by.
+                let told = sent.who == gating.who || !self.case.moves_the_wall_clock();
+                told && from <= sent.at && sent.at < until
+            });
+            assert!(early.is_none(), "{gating:#?}\n{early:#?}");
+        }
+    }
+
+    /// Where the start-up found its session at once, `/client` is only asked to verify.
+    fn one_verification_in_5_s(&self) {
+        for who in 0..self.case.refreshers {
+            let asked = self.log.iter();
+            let asked: Vec<_> = asked
+                .filter(|sent| sent.who == who && sent.on == On::Client)
+                .collect();
+            if !asked.first().is_some_and(|first| first.brings_a_token()) {
+                continue;
+            }
+            for pair in asked[1..].windows(2) {
+                let repeated = pair[0].is_passing()
+                    || matches!(pair[0].mood, Mood::Fails(403, _) | Mood::Offline);
+                let pause = if repeated { 3 } else { 5 } * SECOND;
+                assert!(pair[1].at >= pair[0].end + pause, "{pair:#?}");
+            }
+        }
+    }
+
+    fn one_request_at_a_time(&self) {
+        for pair in self.log.windows(2) {
+            assert!(pair[0].end <= pair[1].at, "{pair:#?}");
+        }
+    }
+
+    fn silence_when_stopped(&self) {
+        let late = self.log.iter().find(|sent| sent.at > self.silent);
+        assert!(late.is_none(), "after {:?}: {late:#?}", self.silent);
+        for (who, at) in &self.out {
+            let late = self
+                .log
+                .iter()
+                .find(|sent| sent.who == *who && sent.at > *at);
+            assert!(late.is_none(), "signed out at {at:?}: {late:#?}");
+        }
+    }
+
+    fn signed_out_only_where_told_so(&self) {
+        for (who, at) in &self.out {
+            let told = self
+                .log
+                .iter()
+                .filter(|sent| sent.who == *who && sent.end <= *at);
+            let asked = self.orders(*who, |act| matches!(act, Act::SignOut));
+            let right = told.into_iter().any(Sent::signs_out) || asked.contains(at);
+            assert!(right, "{who} at {at:?}: {:#?}", self.log);
+        }
+    }
+
+    fn every_call_ends_in_7_s(&self) {
+        for call in &self.calls {
+            assert!(
+                call.end - call.at <= 7 * SECOND,
+                "{:?} {:?}",
+                call.at,
+                call.result
+            );
+        }
+    }
+
+    fn tokens_are_alive_and_the_right_ones(&self) {
+        for call in &self.calls {
+            let Ok(token) = &call.result else { continue };
+            let payload = token.expose().split('.').nth(1).unwrap();
+            let claims: Value =
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+            let (template, organization) = call.key;
+            assert_eq!(claims["template"] == "tpl", template, "{claims}");
+            assert_eq!(claims["org_id"] == "org_1", organization, "{claims}");
+            assert!(token.expires_in() > Duration::ZERO);
+            // The age of another process's token is known by the wall clock alone.
+            if self.case.refreshers > 1 && self.case.sets_the_wall_clock_back() {
+                continue;
+            }
+            let answered = Duration::from_millis(claims["answered"].as_u64().unwrap());
+            let end = answered + Duration::from_secs(self.case.lifetime);
+            assert!(call.end < end, "at {:?}: {claims}", call.end);
+        }
+    }
+}
+
+fn mood() -> impl Strategy<Value = Mood> {
+    prop_oneof![
+        4 => Just(Mood::Fine),
+        1 => Just(Mood::Fails(401, "signed_out")),
+        1 => prop_oneof![Just("user_banned"), Just("forbidden")].prop_map(|code| Mood::Fails(403, code)),
+        1 => Just(Mood::Fails(404, "resource_not_found")),
+        1 => prop_oneof![Just("missing_expired_token"), Just("invalid")].prop_map(|code| Mood::Fails(422, code)),
+        1 => Just(Mood::Fails(429, "too_many_requests")),
+        1 => (1..60u64).prop_map(|hint| Mood::Throttles(429, hint)),
+        2 => Just(Mood::Fails(500, "internal_clerk_error")),
+        1 => Just(Mood::Fails(502, "")),
+        1 => (1..60u64).prop_map(|hint| Mood::Throttles(503, hint)),
+        1 => Just(Mood::Reject),
+        1 => Just(Mood::Offline),
+        1 => Just(Mood::Hang),
+        1 => (1..14u64).prop_map(Mood::Slow),
+    ]
+}
+
+fn moods() -> impl Strategy<Value = Moods> {
+    prop::collection::vec((1..120u64, mood()), 1..5)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let leaves = prop::option::weighted(0.2, 0..5000u64);
+    let call = (
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.3),
+        leaves,
+    );
+    prop_oneof![
+        // A template's request tells of no organization: it has one key on the wire.
+        30 => call.prop_map(|(template, organization, force, leaves)| Act::Call {
+            template,
+            organization: organization && !template,
+            force,
+            leaves,
+        }),
+        2 => Just(Act::Start),
+        2 => Just(Act::Stop),
+        2 => Just(Act::Trigger),
+        2 => (-200..200i64).prop_map(Act::WallClock),
+        1 => Just(Act::SignOut),
+    ]
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    // Callers that come thick, and callers that come now and then.
+    let acts = prop_oneof![Just(1000u64), Just(20_000)]
+        .prop_flat_map(|wait| prop::collection::vec((0..wait, 0..2usize, act()), 0..40));
+    (
+        moods(),
+        prop_oneof![
+            1 => Just(vec![(1, Mood::Fine)]),
+            2 => moods().prop_map(|moods| [vec![(20, Mood::Fine)], moods].concat()),
+            1 => moods(),
+        ],
+        prop::option::weighted(0.2, 0..300u64),
+        prop_oneof![Just(60u64), Just(30), Just(10)],
+        prop::collection::vec(prop_oneof![Just(0u64), 0..3000u64], 1..4),
+        0..3usize,
+        acts,
+    )
+        .prop_map(
+            |(tokens, client, gone, lifetime, latencies, sharing, acts)| Case {
+                tokens,
+                client,
+                gone,
+                lifetime,
+                latencies,
+                shared: sharing > 0,
+                refreshers: sharing.max(1),
+                acts,
+            },
+        )
+}
+
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").map_or(300, |cases| cases.parse().unwrap());
+    ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    /// A few hundred cases; `PROPTEST_CASES=10000` for a soak of a minute.
+    #[test]
+    fn the_load_is_bounded(case in case()) {
+        let run = Run::new(case);
+        run.nine_mints_a_sequence();
+        run.no_request_while_gated();
+        run.one_verification_in_5_s();
+        run.one_request_at_a_time();
+        run.silence_when_stopped();
+        run.signed_out_only_where_told_so();
+        run.every_call_ends_in_7_s();
+        run.tokens_are_alive_and_the_right_ones();
+    }
+}
