@@ -33,17 +33,20 @@ pub struct HttpTransport {
 }
 
 impl HttpTransport {
-    /// Returns a transport that gives each request 10 s, its reply included.
+    /// Returns a transport that gives each request 9 s, its reply included: less than a
+    /// refresher does, which would drop the headers with the rest.
     ///
     /// # Errors
     ///
     /// [`TransportError`] if TLS cannot be set up.
     pub fn new() -> Result<Self, TransportError> {
-        Self::with_timeout(Duration::from_secs(10))
+        Self::with_timeout(Duration::from_secs(9))
     }
 
     /// Returns a transport that gives each request `limit`, its reply included, by
-    /// the real clock.
+    /// the real clock. Keep it below [`RefresherBuilder::attempt_timeout`].
+    ///
+    /// [`RefresherBuilder::attempt_timeout`]: super::RefresherBuilder::attempt_timeout
     ///
     /// # Errors
     ///

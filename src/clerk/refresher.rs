@@ -196,7 +196,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     }
 
     /// Limits the time of one request: 10 s unless set. A request that takes longer has
-    /// failed, and is dropped.
+    /// failed, and is dropped; with it goes a client token that the headers of its reply
+    /// may have brought, so the transport's own limit is to be lower.
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.settings.attempt_timeout = limit;
         self

@@ -1,6 +1,6 @@
 //! What is sent when: minting by the session schedule, verification, start-up.
 
-use core::{panic::AssertUnwindSafe, pin::pin, time::Duration};
+use core::{panic::AssertUnwindSafe, time::Duration};
 use std::{io, sync::Arc};
 
 use futures::{FutureExt, lock::MutexGuard};
@@ -424,12 +424,13 @@ where
     async fn load(self: &Arc<Self>, work: &Work) -> Result<(), TokenError> {
         let known = self.lock().known.is_some();
         let limit = self.settings.max_wait;
-        let mut fetching = pin!(self.fetch_client(work));
-        let mut fetched = self.within(limit, fetching.as_mut()).await;
+        let (core, of) = (Arc::clone(self), work.clone());
+        let mut fetching = async move { core.fetch_client(&of).await }.boxed();
+        let mut fetched = self.within(limit, &mut fetching).await;
         // Nobody waits longer for what may not come than for what is known already: by
         // now the store has told, too.
         if fetched.is_none() && !self.falls_back() {
-            fetched = Some(fetching.await);
+            fetched = Some((&mut fetching).await);
         }
         let failure = match fetched {
             Some(Ok((client, sent))) => {
@@ -440,12 +441,25 @@ where
                 return Ok(());
             }
             Some(Err(failure)) => failure,
-            None => Failure {
-                cause: Cause::TimedOut { limit },
-                reason: GiveUp::MaxElapsed,
-                retries: self.lock().failure(work).map_or(0, |(retries, _)| retries),
-                elapsed: limit,
-            },
+            None => {
+                // What is in flight may rotate the client token: it goes on, and is taken
+                // in when it comes.
+                let core = Arc::clone(self);
+                let late = async move {
+                    let fetched = fetching.await;
+                    let taken_in = fetched.map(|(client, sent)| core.take_in(&client, sent));
+                    if let Ok(Err(_)) = taken_in {
+                        core.forget().await;
+                    }
+                };
+                self.begin(Some(late.boxed()));
+                Failure {
+                    cause: Cause::TimedOut { limit },
+                    reason: GiveUp::MaxElapsed,
+                    retries: self.lock().failure(work).map_or(0, |(retries, _)| retries),
+                    elapsed: limit,
+                }
+            }
         };
         if let Some(error) = self.lock().over() {
             return Err(error);

@@ -414,7 +414,9 @@ pub(super) fn d13_the_reason_of_a_sign_out_is_kept_and_given_to_everyone() {
 
 // E: start-up in an outage.
 
-/// The mint's limit is a caller's own: here the start-up does not wait for the mint.
+/// The mint's limit is a caller's own: here the start-up does not wait for the mint,
+/// which has its turn when the request before it, that may rotate the client token, has
+/// ended.
 #[test]
 pub(super) fn e4_a_black_hole_at_the_start_is_ready_and_degraded_after_7_s() {
     let fapi = Fapi::new(|_| Answer::Hang);
@@ -428,7 +430,7 @@ pub(super) fn e4_a_black_hole_at_the_start_is_ready_and_degraded_after_7_s() {
         assert_eq!(fapi.timer.now(), 14 * SECOND);
     });
     let mint = &fapi.calls()[1];
-    assert_eq!((mint.at, mint.on), (7 * SECOND, On::Tokens));
+    assert_eq!((mint.at, mint.on), (10 * SECOND, On::Tokens));
     assert!(
         mint.url.contains("/sessions/sess_1/tokens?"),
         "{}",

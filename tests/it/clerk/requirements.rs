@@ -765,6 +765,25 @@ fn e1_in_an_outage_the_poller_waits_for_one_forced_mint() {
 }
 
 #[test]
+fn e4_a_start_up_that_waits_no_longer_still_learns_of_a_rotation() {
+    let mut fapi = Fapi::new(|call| match call.on {
+        On::Client => Answer::Exactly(Response::new(500, "").authorization("rotated")),
+        On::Tokens => Answer::Fine,
+    });
+    fapi.latency = 8 * SECOND;
+    let builder = fapi.builder().last_token(&fapi.jwt()).unwrap();
+    fapi.with(builder, async |refresher| {
+        fapi.timer.sleep(7 * SECOND).await;
+        refresher.ready().await.unwrap();
+        assert_eq!(fapi.timer.now(), 7 * SECOND);
+        fapi.timer.sleep(10 * SECOND).await;
+    });
+    let mint = &fapi.calls()[1];
+    assert_eq!((mint.on, mint.at), (On::Tokens, 8 * SECOND));
+    assert_eq!(mint.authorization.as_deref(), Some("rotated"));
+}
+
+#[test]
 fn e2_a_4xx_at_the_start_bubbles_up() {
     let fapi = Fapi::new(|_| Answer::Fails(400, "client_not_found"));
     let builder = fapi.seed().last_token(&fapi.jwt()).unwrap();
