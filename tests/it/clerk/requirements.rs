@@ -14,8 +14,8 @@ use std::{
 use afterbeat::{
     Backoff, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer,
     clerk::{
-        Cause, NETWORK, NETWORK_RETRIES, OutageVerdict, RefresherStatus, Response, SESSION,
-        SESSION_RETRIES, TokenError, TokenRequest,
+        Cause, MemoryStore, NETWORK, NETWORK_RETRIES, OutageVerdict, RefresherStatus, Response,
+        SESSION, SESSION_RETRIES, TokenError, TokenRequest,
     },
 };
 use futures_util::future::join_all;
@@ -781,6 +781,33 @@ fn e4_a_start_up_that_waits_no_longer_still_learns_of_a_rotation() {
     let mint = &fapi.calls()[1];
     assert_eq!((mint.on, mint.at), (On::Tokens, 8 * SECOND));
     assert_eq!(mint.authorization.as_deref(), Some("rotated"));
+}
+
+#[test]
+fn a_start_up_in_an_outage_has_the_token_that_the_store_kept() {
+    let store = MemoryStore::default();
+    let healthy = Arc::new(AtomicBool::new(true));
+    let up = Arc::clone(&healthy);
+    let fapi = Fapi::new(move |_| {
+        if up.load(Ordering::Relaxed) {
+            Answer::Fine
+        } else {
+            Answer::Reject
+        }
+    });
+    let first = fapi.with(fapi.builder().store(store.clone()), async |refresher| {
+        refresher.token(&TokenRequest::new().force()).await.unwrap()
+    });
+    healthy.store(false, Ordering::Relaxed);
+    fapi.with(fapi.builder().store(store), async |refresher| {
+        refresher.ready().await.unwrap();
+        let began = fapi.timer.now();
+        let token = refresher.get_token().await.unwrap();
+        assert_eq!(fapi.timer.now(), began, "nobody waits for it");
+        assert_eq!(token.expose(), first.expose());
+        assert_eq!(token.expires_in(), 60 * SECOND - began);
+        assert_eq!(refresher.status(), RefresherStatus::Degraded);
+    });
 }
 
 #[test]
