@@ -205,14 +205,17 @@ fn encoded(text: &str) -> String {
     encoded
 }
 
-/// The session token of a response, or why there is none.
-pub(super) fn minted(response: &Response) -> Result<SessionToken, Cause> {
+/// The token of a response to a mint, or why there is none.
+pub(super) fn minted(key: &Key, response: &Response) -> Result<SessionToken, Cause> {
     let body = accepted(response)?;
     let jwt = body["jwt"].as_str().ok_or(Cause::Malformed {
         status: response.status,
         rule: "has no `jwt`",
     })?;
-    SessionToken::parse(jwt).map_err(Cause::InvalidToken)
+    // A template's token has the claims of the template, and `sid` is none of those that
+    // every token has.
+    let session = key.template.as_ref().map(|_| key.session.as_str());
+    SessionToken::parse_of(session, jwt).map_err(Cause::InvalidToken)
 }
 
 /// A client, as `GET /v1/client` tells of it.

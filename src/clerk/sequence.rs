@@ -202,7 +202,7 @@ where
     ) -> Result<(SessionToken, Moment<T::Instant>), Cause> {
         let request = |token| self.api.mint(key, how, token);
         let (response, sent) = self.send(turn, retry, request).await?;
-        let token = minted(&response)?;
+        let token = minted(key, &response)?;
         if token.claims().session_id() != key.session {
             let (status, rule) = (response.status, "holds the token of another session");
             return Err(Cause::Malformed { status, rule });

@@ -91,7 +91,13 @@ struct Parsed {
 impl SessionToken {
     /// Reads a JWT and its claims. Its signature is not verified.
     pub(super) fn parse(jwt: &str) -> Result<Self, InvalidToken> {
-        let claims = Claims::parse(jwt).map_err(|rule| InvalidToken { rule })?;
+        Self::parse_of(None, jwt)
+    }
+
+    /// The same, for a token that need not say of which session it is: one that is made
+    /// from a template.
+    pub(super) fn parse_of(session: Option<&str>, jwt: &str) -> Result<Self, InvalidToken> {
+        let claims = Claims::parse(session, jwt).map_err(|rule| InvalidToken { rule })?;
         let jwt = jwt.to_owned();
         Ok(Self {
             parsed: Arc::new(Parsed { jwt, claims }),
@@ -165,7 +171,7 @@ pub struct Claims {
 }
 
 impl Claims {
-    fn parse(jwt: &str) -> Result<Self, &'static str> {
+    fn parse(session: Option<&str>, jwt: &str) -> Result<Self, &'static str> {
         let mut parts = jwt.split('.');
         let (Some(header), Some(payload), Some(_), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -180,7 +186,9 @@ impl Claims {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let organization = payload.get("org_id").or_else(|| payload.pointer("/o/id"));
         let claims = Self {
-            session_id: text(&payload["sid"]).ok_or("has no `sid`")?,
+            session_id: text(&payload["sid"])
+                .or_else(|| session.map(str::to_owned))
+                .ok_or("has no `sid`")?,
             subject: text(&payload["sub"]).ok_or("has no `sub`")?,
             organization_id: organization.and_then(text).filter(|id| !id.is_empty()),
             issued_at: payload["iat"].as_u64().ok_or("has no `iat`")?,
@@ -193,7 +201,8 @@ impl Claims {
         Ok(claims)
     }
 
-    /// Returns the session's id, `sid`.
+    /// Returns the session's id, `sid`; where a template leaves that out, the id of the
+    /// session that the token was asked for.
     #[must_use]
     pub fn session_id(&self) -> &str {
         &self.session_id

@@ -1302,6 +1302,32 @@ fn a_gate_opens_after_a_day() {
 }
 
 #[test]
+fn a_templates_token_need_not_say_of_which_session_it_is() {
+    let bare = || json!({ "jwt": jwt(&json!({ "sub": "user_1", "iat": 0, "exp": 60 })) });
+    let fapi = Fapi::new(move |call| match call.on {
+        On::Client => Answer::Fine,
+        On::Tokens => exactly(200, &bare()),
+    });
+    fapi.run(async |refresher| {
+        let template = TokenRequest::new().template("hasura");
+        let token = refresher.token(&template).await.unwrap();
+        assert_eq!(token.claims().session_id(), "sess_1");
+        refresher.token(&template).await.unwrap();
+        let own = TokenRequest::new().force();
+        let waiting = refresher.token(&own);
+        let limit = fapi.timer.sleep(SECOND);
+        assert!(
+            matches!(
+                futures_util::future::select(pin!(waiting), limit).await,
+                futures_util::future::Either::Right(_)
+            ),
+            "the session's own one has to"
+        );
+    });
+    assert_eq!(fapi.instants(On::Tokens).len(), 2, "cached as any other");
+}
+
+#[test]
 fn another_sessions_token_and_another_places_template_are_refused() {
     let strange = jwt(&json!({ "sid": "sess_2", "sub": "user_2", "iat": 0, "exp": 60 }));
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| {
