@@ -190,7 +190,6 @@ impl Cause {
         codes.iter().any(|code| wanted.contains(&code.as_str()))
     }
 
-    /// The sign-out that this answer confirms.
     /// Whether the API refuses the program itself, whatever it asks for.
     pub(super) fn refuses_the_program(&self) -> bool {
         self.has_status(&[400])
@@ -208,6 +207,7 @@ impl Cause {
         self.has_status(&[422]) && self.has_code(&["missing_expired_token"])
     }
 
+    /// What is to be kept of an answer that ended all work.
     pub(super) fn refusal(&self) -> Refusal {
         match self {
             Self::Status {

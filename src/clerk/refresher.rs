@@ -151,7 +151,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     /// `Retry-After` outlive the process; nowhere unless set.
     ///
     /// Processes that share a store send one request at a time between them, and one
-    /// of them refreshes for all. Its lock is held around each request, its reads and
+    /// of them refreshes for all. A sign-out by one is found out by the others when the
+    /// API refuses them. Its lock is held around each request, its reads and
     /// writes block the driver's thread for as long as they take.
     pub fn store(mut self, store: impl TokenStore) -> Self {
         self.store = Some(Box::new(store));
@@ -171,7 +172,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
         self
     }
 
-    /// Sets the jitter of the poller's waits: none unless set.
+    /// Sets the jitter of the poller's waits, also of the one that ends when the token is
+    /// due: none unless set. A fleet that must not be late draws from [0.9, 1], say.
     pub fn jitter(mut self, jitter: Jitter) -> Self {
         self.jitter = jitter;
         self

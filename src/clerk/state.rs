@@ -142,10 +142,6 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) state: Mutex<State<T::Instant>>,
 }
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is true or not whatever the others are"
-)]
 pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
     /// The client token that the store is known to hold.

@@ -1,6 +1,7 @@
 //! The refresher against a stand-in for the API, in virtual time: one test for
 //! each requirement, named by it, and the recordings of clerk-js.
 
+mod conformance;
 mod fapi;
 #[cfg(feature = "clerk-http")]
 mod http;

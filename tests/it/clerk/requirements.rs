@@ -97,7 +97,7 @@ pub(super) fn throttled(hint: u64) -> Answer {
 }
 
 #[test]
-fn a1_nine_requests_by_the_session_schedule() {
+pub(super) fn a1_nine_requests_by_the_session_schedule() {
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| fails_500());
     let error = fapi
         .run(async |refresher| forced(&fapi, refresher).await)
@@ -118,7 +118,7 @@ fn a1_nine_requests_by_the_session_schedule() {
 }
 
 #[test]
-fn a2_a_success_ends_the_sequence() {
+pub(super) fn a2_a_success_ends_the_sequence() {
     let answer = first(2, fails_500, || Answer::Fine);
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| answer());
     fapi.run(async |refresher| {
@@ -130,7 +130,7 @@ fn a2_a_success_ends_the_sequence() {
 }
 
 #[test]
-fn a3_other_4xx_are_not_retried() {
+pub(super) fn a3_other_4xx_are_not_retried() {
     for status in [400, 401, 403, 404, 422] {
         let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| Answer::Fails(status, "x"));
         // A suspected sign-out is answered with the session's token: go without.
@@ -152,7 +152,7 @@ fn a3_other_4xx_are_not_retried() {
 }
 
 #[test]
-fn a4_nothing_is_sent_without_a_session() {
+pub(super) fn a4_nothing_is_sent_without_a_session() {
     let fapi = Fapi::new(|_| exactly(200, &client(&json!([]))));
     fapi.run(async |refresher| {
         let error = refresher.get_token().await.unwrap_err();
@@ -164,7 +164,7 @@ fn a4_nothing_is_sent_without_a_session() {
 }
 
 #[test]
-fn a5_the_immediate_retry_is_asked_for_by_name() {
+pub(super) fn a5_the_immediate_retry_is_asked_for_by_name() {
     let instants = |backoff: Backoff| {
         let timer = ManualTimer::new();
         let mut calls = Vec::new();
@@ -183,7 +183,7 @@ fn a5_the_immediate_retry_is_asked_for_by_name() {
 }
 
 #[test]
-fn a6_only_a_get_that_did_not_get_through_is_repeated_at_once() {
+pub(super) fn a6_only_a_get_that_did_not_get_through_is_repeated_at_once() {
     let fapi = Fapi::new(|_| Answer::Reject);
     fapi.run(async |refresher| refresher.ready().await.unwrap_err());
     let gets = fapi.instants(On::Client);
@@ -211,7 +211,7 @@ fn a6_only_a_get_that_did_not_get_through_is_repeated_at_once() {
 }
 
 #[test]
-fn a7_429_is_retried() {
+pub(super) fn a7_429_is_retried() {
     let answer = first(
         1,
         || Answer::Fails(429, "too_many_requests"),
@@ -223,7 +223,7 @@ fn a7_429_is_retried() {
 }
 
 #[test]
-fn a11_retry_after_is_a_floor() {
+pub(super) fn a11_retry_after_is_a_floor() {
     for (status, hint, second) in [(429, 20, 21), (503, 20, 21), (429, 1, 4)] {
         let answer = move |n| {
             let hint = Duration::from_secs(hint);
@@ -247,7 +247,7 @@ fn a11_retry_after_is_a_floor() {
 }
 
 #[test]
-fn a12_a_hint_beyond_the_limit_in_time_fails_now_and_is_carried() {
+pub(super) fn a12_a_hint_beyond_the_limit_in_time_fails_now_and_is_carried() {
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| throttled(300));
     let builder = fapi.seed().max_elapsed(60 * SECOND);
     fapi.with(builder, async |refresher| {
@@ -264,7 +264,7 @@ fn a12_a_hint_beyond_the_limit_in_time_fails_now_and_is_carried() {
 }
 
 #[test]
-fn a13_retry_after_gates_every_caller() {
+pub(super) fn a13_retry_after_gates_every_caller() {
     // During the sequence that met it.
     let answer = first(1, || throttled(20), || Answer::Fine);
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| answer());
@@ -296,7 +296,7 @@ fn a13_retry_after_gates_every_caller() {
 
 /// A13: nor is it over for another process before it is for this one.
 #[test]
-fn a13_a_stored_gate_is_not_rounded_down() {
+pub(super) fn a13_a_stored_gate_is_not_rounded_down() {
     use afterbeat::clerk::{MemoryStore, TokenStore};
 
     let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| throttled(20));
@@ -321,7 +321,7 @@ pub(super) fn polled(fapi: &Fapi, until: Duration) -> Vec<Duration> {
 }
 
 #[test]
-fn b1_a_look_at_once_then_5_s_after_the_end_of_the_one_before() {
+pub(super) fn b1_a_look_at_once_then_5_s_after_the_end_of_the_one_before() {
     // Tokens of 10 s are never worth caching: each look mints.
     let ticks = |latency: u64, until: u64| {
         let mut fapi = Fapi::new(|call| match call.on {
@@ -346,7 +346,7 @@ fn b1_a_look_at_once_then_5_s_after_the_end_of_the_one_before() {
 }
 
 #[test]
-fn b2_two_looks_are_never_under_way_at_once() {
+pub(super) fn b2_two_looks_are_never_under_way_at_once() {
     let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |call| {
         if call.at.as_secs() % 3 == 0 {
             fails_500()
@@ -361,7 +361,7 @@ fn b2_two_looks_are_never_under_way_at_once() {
 }
 
 #[test]
-fn b3_starting_again_is_still_one_loop() {
+pub(super) fn b3_starting_again_is_still_one_loop() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.lifetime = 10;
     fapi.run(async |refresher| {
@@ -378,7 +378,7 @@ fn b3_starting_again_is_still_one_loop() {
 }
 
 #[test]
-fn b4_a_stop_ends_the_wait_and_a_start_looks_at_once() {
+pub(super) fn b4_a_stop_ends_the_wait_and_a_start_looks_at_once() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.lifetime = 10;
     fapi.run(async |refresher| {
@@ -395,7 +395,7 @@ fn b4_a_stop_ends_the_wait_and_a_start_looks_at_once() {
 }
 
 #[test]
-fn b5_a_stop_in_the_first_wait_holds() {
+pub(super) fn b5_a_stop_in_the_first_wait_holds() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.lifetime = 10;
     fapi.run(async |refresher| {
@@ -407,7 +407,7 @@ fn b5_a_stop_in_the_first_wait_holds() {
 }
 
 #[test]
-fn b6_a_stop_during_a_look_holds() {
+pub(super) fn b6_a_stop_during_a_look_holds() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     (fapi.lifetime, fapi.latency) = (10, 2 * SECOND);
     fapi.run(async |refresher| {
@@ -419,7 +419,7 @@ fn b6_a_stop_during_a_look_holds() {
 }
 
 #[test]
-fn b7_stop_and_start_during_a_look_are_one_loop() {
+pub(super) fn b7_stop_and_start_during_a_look_are_one_loop() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     (fapi.lifetime, fapi.latency) = (10, 2 * SECOND);
     fapi.run(async |refresher| {
@@ -435,7 +435,7 @@ fn b7_stop_and_start_during_a_look_are_one_loop() {
 }
 
 #[test]
-fn c1_a_cached_token_is_served_while_15_s_are_left() {
+pub(super) fn c1_a_cached_token_is_served_while_15_s_are_left() {
     let fapi = Fapi::new(|_| Answer::Fine);
     fapi.run(async |refresher| {
         refresher.poller().stop();
@@ -456,7 +456,7 @@ fn c1_a_cached_token_is_served_while_15_s_are_left() {
 }
 
 #[test]
-fn c2_callers_at_once_share_one_request() {
+pub(super) fn c2_callers_at_once_share_one_request() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.latency = SECOND;
     fapi.run(async |refresher| {
@@ -474,7 +474,7 @@ fn c2_callers_at_once_share_one_request() {
 
 /// C18: the machine was suspended while the answer was on its way.
 #[test]
-fn c18_a_token_that_expired_on_its_way_is_not_handed_out() {
+pub(super) fn c18_a_token_that_expired_on_its_way_is_not_handed_out() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.latency = SECOND;
     fapi.run(async |refresher| {
@@ -493,7 +493,7 @@ fn c18_a_token_that_expired_on_its_way_is_not_handed_out() {
 }
 
 #[test]
-fn c3_force_asks_for_a_new_token() {
+pub(super) fn c3_force_asks_for_a_new_token() {
     let fapi = Fapi::new(|_| Answer::Fine);
     fapi.run(async |refresher| forced(&fapi, refresher).await.unwrap());
     let calls = fapi.calls();
@@ -503,7 +503,7 @@ fn c3_force_asks_for_a_new_token() {
 }
 
 #[test]
-fn c4_template_and_organization_make_another_token() {
+pub(super) fn c4_template_and_organization_make_another_token() {
     let fapi = Fapi::new(|_| Answer::Fine);
     fapi.run(async |refresher| {
         let requests = [
@@ -548,7 +548,7 @@ fn c4_template_and_organization_make_another_token() {
 }
 
 #[test]
-fn c13_one_sequence_serves_every_caller() {
+pub(super) fn c13_one_sequence_serves_every_caller() {
     for (callers, apart) in [(30, 0.5), (100, 0.2)] {
         let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| fails_500());
         fapi.latency = Duration::from_millis(100);
@@ -572,7 +572,7 @@ fn c13_one_sequence_serves_every_caller() {
 
 /// A caller that goes away cancels nothing for the others, nor the work itself.
 #[test]
-fn c13_a_caller_that_goes_away_cancels_nothing() {
+pub(super) fn c13_a_caller_that_goes_away_cancels_nothing() {
     let mut fapi = Fapi::new(|_| Answer::Fine);
     fapi.latency = 2 * SECOND;
     fapi.run(async |refresher| {
@@ -600,7 +600,7 @@ fn c13_a_caller_that_goes_away_cancels_nothing() {
 }
 
 #[test]
-fn d1_a_session_that_is_still_there_stays() {
+pub(super) fn d1_a_session_that_is_still_there_stays() {
     let fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| fails_401());
     fapi.run(async |refresher| {
         // The client's answer brings a token, which serves the caller.
@@ -619,7 +619,7 @@ fn outage_of_client(status: u16) -> Fapi {
 }
 
 #[test]
-fn d2_an_outage_at_the_verification_ends_in_the_verdict() {
+pub(super) fn d2_an_outage_at_the_verification_ends_in_the_verdict() {
     for status in [500, 403] {
         let fapi = outage_of_client(status);
         let builder = fapi.seed().outage_verdict(OutageVerdict::SignOut);
@@ -647,7 +647,7 @@ fn d2_an_outage_at_the_verification_ends_in_the_verdict() {
 }
 
 #[test]
-fn d3_a_network_error_at_the_verification_signs_nobody_out() {
+pub(super) fn d3_a_network_error_at_the_verification_signs_nobody_out() {
     for verdict in [OutageVerdict::SignOut, OutageVerdict::KeepAndBackOff] {
         let fapi = Fapi::new(move |call| match call.on {
             _ if call.at < SECOND => Answer::Fine,
@@ -663,7 +663,7 @@ fn d3_a_network_error_at_the_verification_signs_nobody_out() {
 }
 
 #[test]
-fn d4_what_fails_in_the_background_is_told_and_kills_nothing() {
+pub(super) fn d4_what_fails_in_the_background_is_told_and_kills_nothing() {
     let broken = Arc::new(AtomicBool::new(true));
     let fapi = {
         let broken = Arc::clone(&broken);
@@ -685,7 +685,7 @@ fn d4_what_fails_in_the_background_is_told_and_kills_nothing() {
 }
 
 #[test]
-fn d5_only_an_authentication_failure_is_verified() {
+pub(super) fn d5_only_an_authentication_failure_is_verified() {
     for (status, code, verified) in [
         (400, "client_not_found", false),
         (401, "authentication_invalid", true),
@@ -708,7 +708,7 @@ fn d5_only_an_authentication_failure_is_verified() {
 }
 
 #[test]
-fn d6_a_401_from_the_verification_is_an_answer() {
+pub(super) fn d6_a_401_from_the_verification_is_an_answer() {
     let fapi = outage_of_client(401);
     fapi.run(async |refresher| {
         let error = forced(&fapi, refresher).await.unwrap_err();
@@ -736,7 +736,7 @@ fn down(mint: fn() -> Answer) -> Fapi {
 }
 
 #[test]
-fn e1_in_an_outage_the_poller_waits_for_one_forced_mint() {
+pub(super) fn e1_in_an_outage_the_poller_waits_for_one_forced_mint() {
     type Mint = fn() -> Answer;
     let cases: [(Mint, usize); 3] = [(|| Answer::Fine, 1), (fails_500, 9), (|| Answer::Panic, 1)];
     for (mint, requests) in cases {
@@ -765,7 +765,7 @@ fn e1_in_an_outage_the_poller_waits_for_one_forced_mint() {
 }
 
 #[test]
-fn e4_a_start_up_that_waits_no_longer_still_learns_of_a_rotation() {
+pub(super) fn e4_a_start_up_that_waits_no_longer_still_learns_of_a_rotation() {
     let mut fapi = Fapi::new(|call| match call.on {
         On::Client => Answer::Exactly(Response::new(500, "").authorization("rotated")),
         On::Tokens => Answer::Fine,
@@ -811,7 +811,7 @@ fn a_start_up_in_an_outage_has_the_token_that_the_store_kept() {
 }
 
 #[test]
-fn e2_a_4xx_at_the_start_bubbles_up() {
+pub(super) fn e2_a_4xx_at_the_start_bubbles_up() {
     let fapi = Fapi::new(|_| Answer::Fails(400, "client_not_found"));
     let builder = fapi.seed().last_token(&fapi.jwt()).unwrap();
     fapi.with(builder, async |refresher| {
@@ -827,7 +827,7 @@ fn e2_a_4xx_at_the_start_bubbles_up() {
 }
 
 #[test]
-fn e3_looks_and_the_forced_mint_never_overlap() {
+pub(super) fn e3_looks_and_the_forced_mint_never_overlap() {
     let mut fapi = down(fails_500);
     fapi.latency = 3 * SECOND;
     let builder = fapi.seed().last_token(&fapi.jwt()).unwrap();
@@ -1203,7 +1203,7 @@ fn callers_do_not_begin_again_a_start_up_that_has_just_failed() {
 
 /// E1: also where a caller is the first to want a token.
 #[test]
-fn e1_the_mint_of_a_start_up_is_forced_whoever_waits_for_it() {
+pub(super) fn e1_the_mint_of_a_start_up_is_forced_whoever_waits_for_it() {
     let fapi = down(|| Answer::Fine);
     let builder = fapi.seed().last_token(&fapi.jwt()).unwrap();
     fapi.with(builder, async |refresher| {
@@ -1371,7 +1371,7 @@ fn a_caller_polls_no_work() {
 /// F5: each request has the client token that the one before it brought, whoever asks
 /// and for what.
 #[test]
-fn f5_requests_that_may_rotate_are_sent_one_at_a_time() {
+pub(super) fn f5_requests_that_may_rotate_are_sent_one_at_a_time() {
     let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |call| {
         let header = if call.url.contains("/a?") {
             "rotated-a"
