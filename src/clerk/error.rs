@@ -225,7 +225,7 @@ impl Cause {
     }
 }
 
-/// Codes and trace id, where there are any.
+/// The last cause, where there is one.
 struct Last<'a>(&'a Option<Arc<Cause>>);
 
 impl fmt::Display for Last<'_> {
@@ -236,6 +236,7 @@ impl fmt::Display for Last<'_> {
     }
 }
 
+/// Codes and trace id, where there are any.
 struct Details<'a>(&'a [String], Option<&'a str>);
 
 impl fmt::Display for Details<'_> {

@@ -17,6 +17,8 @@ use std::{
 
 use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer};
 
+use futures_util::{FutureExt, Stream, stream::FusedStream};
+
 use super::rig::{Flag, Order, Rig, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -975,4 +977,24 @@ fn what_debug_shows() {
         format!("{pulled:?}"),
         "SequentialPoller { running: false, failures: 0, .. }"
     );
+}
+
+/// A backoff of 584 years is one still, and not the end.
+#[test]
+fn the_longest_backoff_is_still_a_wait() {
+    let mut rig = Rig::new(SECOND, Duration::MAX, true);
+    rig.settle();
+    rig.step(Step::Finish(Err(())));
+    assert!(rig.status().unwrap().next_run > Some(Duration::from_secs(500 * 365 * 86_400)));
+    assert_eq!(rig.timer.sleeping(), 1);
+}
+
+#[test]
+fn a_pulled_poller_has_no_end() {
+    let mut poller = pin!(
+        PollerBuilder::with_timer(ManualTimer::new(), SECOND).stream(|| ready(Ok::<(), ()>(())))
+    );
+    assert_eq!(poller.size_hint(), (usize::MAX, None));
+    assert!(poller.as_mut().next().now_or_never().is_some());
+    assert!(!poller.is_terminated());
 }
