@@ -126,7 +126,7 @@ where
         let result = store.save(&saved.bytes());
         let there = result.is_ok();
         self.change(|state| match result {
-            Ok(()) => state.stored = saved.client_token,
+            Ok(()) => (state.stored, state.stored_gate) = (saved.client_token, saved.gate),
             Err(error) => state.tell(RefresherEvent::StoreFailed(Arc::new(error))),
         });
         there

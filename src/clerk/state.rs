@@ -20,7 +20,7 @@ use super::{
     error::{Cause, Refusal, TokenError},
     event::{Counters, RefresherEvent, RefresherStatus},
     refresher::{Settings, TokenRequest},
-    saved::{Saved, SavedToken},
+    saved::{Saved, SavedGate, SavedToken},
     store::TokenStore,
     token::{ClientToken, SessionToken},
     transport::Transport,
@@ -146,6 +146,8 @@ pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
     /// The client token that the store is known to hold.
     pub(super) stored: Option<ClientToken>,
+    /// The gate that it is known to hold.
+    pub(super) stored_gate: Option<SavedGate>,
     /// The session that is asked for, and by whose word it is known to be there.
     pub(super) session: Option<String>,
     pub(super) known: Option<Source>,
@@ -189,6 +191,7 @@ impl<I> State<I> {
         Self {
             client_token,
             stored: None,
+            stored_gate: None,
             session,
             known: None,
             organization: None,
@@ -473,7 +476,7 @@ impl<T: Timer, X> Core<T, X> {
         Saved {
             client_token: state.client_token.clone(),
             token: known.or_else(|| found.cloned()),
-            gated_until: self.gated(state).and_then(|left| now.checked_add(left)),
+            gate: self.gated(state).and_then(|left| SavedGate::new(now, left)),
         }
     }
 
@@ -485,11 +488,11 @@ impl<T: Timer, X> Core<T, X> {
             state.stored.clone_from(&saved.client_token);
             state.set_client_token(saved.client_token);
         }
-        if let Some(until) = saved.gated_until {
-            let left = until.duration_since(now.wall).unwrap_or_default();
-            // A later one was written by another clock than this: not to be judged.
-            if left <= MAX_GATE {
-                self.gate(state, left);
+        // Once: what is known by the timer is not judged anew by the wall clock.
+        if saved.gate != state.stored_gate {
+            state.stored_gate = saved.gate;
+            if let Some(gate) = saved.gate {
+                self.gate(state, gate.left(now.wall));
             }
         }
         let Some(found) = saved.token.filter(|_| state.over().is_none()) else {

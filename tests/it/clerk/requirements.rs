@@ -15,7 +15,7 @@ use afterbeat::{
     Backoff, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer,
     clerk::{
         Cause, MemoryStore, NETWORK, NETWORK_RETRIES, OutageVerdict, RefresherStatus, Response,
-        SESSION, SESSION_RETRIES, TokenError, TokenRequest,
+        SESSION, SESSION_RETRIES, TokenError, TokenRequest, TokenStore,
     },
 };
 use futures_util::future::join_all;
@@ -297,8 +297,6 @@ pub(super) fn a13_retry_after_gates_every_caller() {
 /// A13: nor is it over for another process before it is for this one.
 #[test]
 pub(super) fn a13_a_stored_gate_is_not_rounded_down() {
-    use afterbeat::clerk::{MemoryStore, TokenStore};
-
     let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| throttled(20));
     fapi.latency = Duration::from_nanos(1);
     let store = MemoryStore::default();
@@ -311,7 +309,43 @@ pub(super) fn a13_a_stored_gate_is_not_rounded_down() {
     });
     let state: serde_json::Value = serde_json::from_slice(&store.load().unwrap().unwrap()).unwrap();
     // Met after two answers, 2 ns after the start.
-    assert_eq!(state["gated_until_ms"], 1_700_000_020_001_u64);
+    assert_eq!(state["gate"]["until_ms"], 1_700_000_020_001_u64);
+}
+
+/// A13: a wall clock that is set back makes a stored gate no longer, neither for the
+/// process that met it nor for the next one, which waits as if it had met it now.
+#[test]
+fn a13_a_stored_gate_outlasts_no_wall_clock() {
+    for restarts in [false, true] {
+        let fapi = Fapi::new(|call| match (call.on, call.at.as_secs()) {
+            (On::Tokens, 0) => throttled(20),
+            _ => Answer::Fine,
+        });
+        let store = MemoryStore::default();
+        let run = |time: Duration| {
+            let builder = fapi.builder().store(store.clone());
+            fapi.with(builder, async |refresher| {
+                let forced = TokenRequest::new().force();
+                let back = async {
+                    fapi.timer.sleep(SECOND).await;
+                    set_wall_clock_off(-3600);
+                    fapi.timer.sleep(time).await;
+                };
+                let _ = futures_util::future::join(refresher.token(&forced), back).await;
+            });
+        };
+        run(if restarts {
+            Duration::ZERO
+        } else {
+            24 * SECOND
+        });
+        if restarts {
+            run(30 * SECOND);
+        }
+        // After the start-up and the mint that met it.
+        let next = fapi.calls()[2].at;
+        assert!(next >= 20 * SECOND && next <= 30 * SECOND, "{next:?}");
+    }
 }
 
 /// Runs a refresher for a while and returns the instants of its mints.
