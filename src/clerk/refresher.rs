@@ -325,9 +325,21 @@ impl<X, T> fmt::Debug for RefresherBuilder<X, T> {
     }
 }
 
-/// One look of the poller: mints where the active token has not enough life left,
-/// and starts up again, without waiting for it, where that is due.
+/// One look of the poller.
 async fn tick<T, X>(core: Arc<Core<T, X>>) -> Result<(), TokenError>
+where
+    T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
+    X: Transport,
+{
+    core.lock().looking = true;
+    let result = look(&core).await;
+    core.lock().looking = false;
+    result
+}
+
+/// Mints where the active token has not enough life left, and starts up again, without
+/// waiting for it, where that is due.
+async fn look<T, X>(core: &Arc<Core<T, X>>) -> Result<(), TokenError>
 where
     T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
     X: Transport,
@@ -403,7 +415,7 @@ impl TokenRequest {
         self
     }
 
-    /// Asks for a token for an organization.
+    /// Asks for a token for an organization; a template's token is for none.
     pub fn organization(mut self, id: impl Into<String>) -> Self {
         self.organization = Some(id.into());
         self

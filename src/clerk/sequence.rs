@@ -347,7 +347,11 @@ where
             }
             Work::Verify => self.verify(&work).await.map(|()| None),
         };
-        if ended.is_ok() && self.due_in(&self.lock()).is_some() {
+        let late = {
+            let state = self.lock();
+            ended.is_ok() && !state.looking && self.due_in(&state).is_some()
+        };
+        if late {
             // Its wait may be longer than the new token is fresh.
             self.poller().trigger();
         }

@@ -142,6 +142,10 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) state: Mutex<State<T::Instant>>,
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is true or not whatever the others are"
+)]
 pub(super) struct State<I> {
     pub(super) client_token: Option<ClientToken>,
     /// The client token that the store is known to hold.
@@ -155,6 +159,8 @@ pub(super) struct State<I> {
     /// Whether the program has chosen that: no client's word changes it then.
     pub(super) chosen: bool,
     pub(super) status: RefresherStatus,
+    /// Whether the poller looks at this moment: it then waits no longer than it should.
+    pub(super) looking: bool,
     /// No request is begun any more, and no status will follow.
     pub(super) closed: bool,
     /// The program has signed the user out, and the store has yet to hear of it.
@@ -197,6 +203,7 @@ impl<I> State<I> {
             organization: None,
             chosen: false,
             status: RefresherStatus::Loading,
+            looking: false,
             closed: false,
             to_forget: false,
             last,
@@ -215,13 +222,12 @@ impl<I> State<I> {
 
     /// Which token a request is for; none where the session is not known.
     pub(super) fn key(&self, request: &TokenRequest) -> Option<Key> {
+        let organization = request.organization.as_ref().or(self.organization.as_ref());
         Some(Key {
             session: self.session.clone().filter(|_| self.known.is_some())?,
             template: request.template.clone(),
-            organization: request
-                .organization
-                .clone()
-                .or_else(|| self.organization.clone()),
+            // A template's token is the session's, whatever the organization.
+            organization: organization.filter(|_| request.template.is_none()).cloned(),
         })
     }
 
@@ -375,6 +381,13 @@ impl<T: Timer, X> Core<T, X> {
         (self.settings.refresh_ahead && !left.is_zero()).then_some(left)
     }
 
+    /// How long ago a token was issued, by what is known of the issuer's clock.
+    fn issued_ago(&self, state: &State<T::Instant>, token: &SessionToken) -> Option<Duration> {
+        let (read, at) = state.issuer?;
+        let reads = Duration::from_secs(read).saturating_add(self.since(at));
+        Some(reads.saturating_sub(Duration::from_secs(token.issued_at())))
+    }
+
     /// Caches a token that was asked for at an instant and came with a client, or was
     /// minted then. Where that brought a staler token the cached one is kept. Returns
     /// the token; none where its session has ended meanwhile.
@@ -389,12 +402,8 @@ impl<T: Timer, X> Core<T, X> {
         if state.session.as_ref() != Some(&key.session) {
             return None;
         }
-        let age = match state.issuer {
-            Some((read, at)) if !minted => {
-                let reads = Duration::from_secs(read).saturating_add(self.since(at));
-                let now = reads.saturating_sub(self.since(since));
-                now.saturating_sub(Duration::from_secs(token.issued_at()))
-            }
+        let age = match self.issued_ago(state, token) {
+            Some(ago) if !minted => ago.saturating_sub(self.since(since)),
             _ => {
                 state.issuer = Some((token.issued_at(), since));
                 Duration::ZERO
@@ -516,6 +525,11 @@ impl<T: Timer, X> Core<T, X> {
         // Of the future by this machine's own clock: not to be judged.
         let Ok(age) = now.wall.duration_since(minted_at) else {
             return;
+        };
+        // The wall clock may have been set back since: the issuer's tells, to a second.
+        let age = match self.issued_ago(state, &token) {
+            Some(ago) if ago > age.saturating_add(2 * SUSPENDED) => ago,
+            _ => age,
         };
         let ours = state.session.as_ref() == Some(&key.session) && state.known.is_some();
         let alive = age < token.claims().lifetime();

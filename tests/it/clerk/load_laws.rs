@@ -407,10 +407,10 @@ impl Run {
             .collect()
     }
 
-    /// Whether the first request found the session.
+    /// Whether the first request found the session, before the last token was gone by.
     fn started_well(&self, who: usize) -> bool {
         let first = self.log.iter().find(|sent| sent.who == who);
-        first.is_some_and(Sent::brings_a_token)
+        first.is_some_and(|sent| sent.brings_a_token() && sent.end <= 7 * SECOND)
     }
 
     /// Ten mints of a key that all fail take a whole sequence and a pause.
