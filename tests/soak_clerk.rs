@@ -659,7 +659,9 @@ impl Log {
             13 => ("502 in HTML", html(502)),
             14 => ("429 in HTML, for a time", gates(html(429), 1)),
             15 => ("200 in HTML", html(200)),
-            16 | 17 => ("401, session alive", failing(401, "signed_out")),
+            16 => ("401, session alive", failing(401, "signed_out")),
+            // Not repeated with a new client token, but verified.
+            17 => ("401 in HTML, session alive", html(401)),
             18 => ("422", failing(422, "missing_expired_token")),
             _ => ("404", failing(404, "resource_not_found")),
         };
