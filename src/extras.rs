@@ -307,6 +307,8 @@ impl<T: Timer, X: Optional> Session<T, X> {
 
     /// Takes in an attempt's failure. Returns the wait before the next attempt,
     /// or nothing where the error is final.
+    // Out of line: a first-try success is not to save registers for it.
+    #[inline(never)]
     pub(crate) fn failed<P, E>(
         &mut self,
         timer: &T,
