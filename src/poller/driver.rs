@@ -232,14 +232,17 @@ where
                 let outcome = ready!(work.cycle.as_mut().poll_run(context));
                 let interval = work.interval_by.interval(&outcome);
                 match this.shared.ran(outcome.is_ok(), interval) {
-                    After::Wait(length) => work.cycle.as_mut().arm(&this.shared.timer, length),
-                    After::Yield => {
-                        // Runs that trigger themselves must not starve the executor.
-                        context.waker().wake_by_ref();
-                        return Poll::Pending;
+                    After::Wait(length) => {
+                        work.cycle.as_mut().arm(&this.shared.timer, length);
+                        ready!(work.cycle.as_mut().poll_wait(context));
                     }
+                    After::Yield => {}
                     After::Ask => continue,
                 }
+                // One run a turn: neither runs that trigger themselves nor a timer that is
+                // ready at once may starve the executor.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             ready!(work.cycle.as_mut().poll_wait(context));
             waited = true;

@@ -358,6 +358,47 @@ fn runs_without_a_wait_between_them_yield() {
     }
 }
 
+/// A timer that finds its sleeps over as soon as they are polled.
+#[derive(Clone, Copy)]
+struct AtOnce;
+
+impl Timer for AtOnce {
+    type Instant = ();
+    type Sleep = std::future::Ready<()>;
+
+    fn now(&self) {}
+
+    fn elapsed(&self, (): ()) -> Duration {
+        Duration::ZERO
+    }
+
+    fn sleep(&self, _: Duration) -> Self::Sleep {
+        ready(())
+    }
+}
+
+/// The interval may be shorter than the turn in which it is polled.
+#[test]
+fn a_timer_that_is_ready_at_once_does_not_starve_the_executor() {
+    let runs = Cell::new(0);
+    let (_handle, driver) =
+        PollerBuilder::with_timer(AtOnce, Duration::from_nanos(1)).driver(|_| {
+            || {
+                runs.set(runs.get() + 1);
+                assert!(runs.get() < 10, "more than one run a turn");
+                ready(Ok::<(), ()>(()))
+            }
+        });
+    let (mut driver, flag) = (pin!(driver), Arc::new(Flag(AtomicBool::new(false))));
+    let waker = Waker::from(Arc::clone(&flag));
+    for turns in 1..10 {
+        let turn = driver.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(turn.is_pending());
+        assert!(flag.0.swap(false, Ordering::Relaxed), "wakes itself");
+        assert_eq!(runs.get(), turns);
+    }
+}
+
 /// P4: consecutive failures back off, the first success resets.
 #[test]
 fn failures_lengthen_the_wait_and_never_shorten_it() {
