@@ -221,6 +221,11 @@ where
                         FOREVER => FOREVER,
                         _ => length.saturating_sub(nanos(this.shared.timer.elapsed(since))),
                     };
+                    if left == 0 {
+                        // At once: an order that re-times each turn must not put it off.
+                        waited = true;
+                        continue;
+                    }
                     work.cycle.as_mut().arm(&this.shared.timer, left);
                 }
                 Step::Wait => return Poll::Pending,

@@ -399,6 +399,24 @@ fn a_timer_that_is_ready_at_once_does_not_starve_the_executor() {
     }
 }
 
+/// P12, P14: a wait that is over is over, though each turn of the driver finds a new
+/// order.
+#[test]
+fn re_timing_without_pause_does_not_put_a_run_off() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    rig.settle();
+    rig.step(Step::Finish(Ok(())));
+    rig.timer.advance(5 * SECOND);
+    let waker = Waker::from(Arc::clone(&rig.woken));
+    for _ in 0..3 {
+        rig.remote.set_interval(2 * SECOND);
+        let driver = rig.driver.as_mut().unwrap();
+        let turn = driver.as_mut().poll(&mut Context::from_waker(&waker));
+        assert!(turn.is_pending());
+    }
+    assert_eq!(rig.runs.begun.get(), 2);
+}
+
 /// P4: consecutive failures back off, the first success resets.
 #[test]
 fn failures_lengthen_the_wait_and_never_shorten_it() {
