@@ -618,7 +618,7 @@ impl<T: Timer, B: AfterFailures> Shared<T, B> {
             Phase::Ended | Phase::Panicked(_) => Step::End,
         };
         match step {
-            Step::Arm { .. } | Step::Begin => tell(state),
+            Step::Arm { .. } | Step::Begin => tell(state, None),
             _ => drop(state),
         }
         drop(former);
@@ -651,7 +651,7 @@ impl<T: Timer, B: AfterFailures> Shared<T, B> {
         if let Phase::Due = state.phase {
             after = After::Yield;
         }
-        tell(state);
+        tell(state, None);
         after
     }
 }
@@ -667,7 +667,7 @@ impl<T: Timer, B> Shared<T, B> {
         }
         state.over = true;
         let driver = state.driver.take();
-        tell(state);
+        tell(state, None);
         drop(driver);
     }
 
@@ -677,10 +677,14 @@ impl<T: Timer, B> Shared<T, B> {
     }
 }
 
-/// Ends a change of the state: whoever watches is to look again.
-fn tell<I, B>(mut state: MutexGuard<'_, State<I, B>>) {
+/// Ends a change of the state: `driver`, and whoever watches, is to look again. The
+/// driver comes first, so that no watcher's panic loses the order.
+fn tell<I, B>(mut state: MutexGuard<'_, State<I, B>>, driver: Option<Waker>) {
     let watchers = state.watchers.take();
     drop(state);
+    if let Some(driver) = driver {
+        driver.wake();
+    }
     for (_, watcher) in watchers {
         watcher.wake();
     }
@@ -720,10 +724,7 @@ where
         };
         state.phase = next;
         let driver = state.driver.take();
-        tell(state);
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        tell(state, driver);
     }
 
     fn status(&self) -> PollerStatus {

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -1011,6 +1011,31 @@ fn every_wait_is_woken() {
     handle.stop();
     assert!(!flag.0.load(Ordering::Relaxed));
     assert!(waits.iter().all(|(_, flag)| flag.0.load(Ordering::Relaxed)));
+}
+
+/// An order reaches the driver, whatever those who watch do.
+#[test]
+fn a_watcher_that_panics_does_not_lose_the_order() {
+    struct Bomb;
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            resume_unwind(Box::new("bomb"));
+        }
+    }
+    let mut rig = Rig::new(Duration::MAX, Duration::ZERO, true);
+    rig.settle();
+    rig.step(Step::Finish(Ok(())));
+    let handle = rig.handle.as_ref().unwrap();
+    let mut wait = pin!(handle.wait_for(|_| false));
+    let bomb = Waker::from(Arc::new(Bomb));
+    assert!(
+        wait.as_mut()
+            .poll(&mut Context::from_waker(&bomb))
+            .is_pending()
+    );
+    catch_unwind(AssertUnwindSafe(|| rig.remote.trigger())).unwrap_err();
+    rig.settle();
+    assert_eq!(rig.runs.begun.get(), 2);
 }
 
 #[test]
