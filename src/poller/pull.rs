@@ -15,13 +15,13 @@ use crate::timer::Timer;
 ///
 /// Made by [`PollerBuilder::stream`]. Nothing runs before the first poll. A wait
 /// counts from the end of the run before it, so a consumer that comes late finds
-/// the next run due at once; runs never pile up.
+/// the next run due at once; runs never pile up. A wait of `Duration::MAX` has no end:
+/// nothing can trigger a run.
 ///
 /// # Panics
 ///
 /// A panic in a run passes through; polled again, the poller begins the next run at
-/// once. With an interval of `Duration::MAX` there is no next run: nothing can
-/// trigger one.
+/// once, whatever the interval.
 ///
 /// # Cancel safety
 ///

@@ -232,6 +232,33 @@ fn a_whole_interval_follows_each_run_however_long() {
     }
 }
 
+/// P2, in the runs of one poller.
+///
+/// ```text
+/// run     |###|         |#############|         ||         ||
+/// wait        |---------|             |---------||---------|
+/// ```
+#[test]
+fn a_long_run_shortens_no_wait() {
+    let timer = ManualTimer::new();
+    let mut lasts = [2000, 7000, 500, 500]
+        .map(Duration::from_millis)
+        .into_iter();
+    let mut starts = Vec::new();
+    let mut poller = pin!(PollerBuilder::with_timer(&timer, 5 * SECOND).stream(|| {
+        starts.push(timer.now().as_millis());
+        let sleep = timer.sleep(lasts.next().unwrap());
+        async {
+            sleep.await;
+            Ok::<(), ()>(())
+        }
+    }));
+    for _ in 0..4 {
+        timer.run(poller.as_mut().next());
+    }
+    assert_eq!(starts, [0, 7000, 19_000, 24_500]);
+}
+
 /// P6: in the very instant the wait ends.
 #[test]
 fn a_stop_in_the_instant_the_timer_fires_wins() {
@@ -950,12 +977,12 @@ fn the_run_is_dropped_before_its_outcome_is_seen_and_the_wait_before_the_run() {
     }
 }
 
-/// Pull: also a panic in a run leaves a poller that goes on.
+/// Pull: also a panic in a run leaves a poller that goes on, whatever the interval.
 #[test]
 fn a_panic_in_a_pulled_run_passes_through() {
     let timer = ManualTimer::new();
     let mut calls = 0;
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, SECOND).stream(|| {
+    let mut poller = pin!(PollerBuilder::with_timer(&timer, Duration::MAX).stream(|| {
         calls += 1;
         let calls = calls;
         async move {
