@@ -271,10 +271,12 @@ impl Client {
         let jwt = session
             .pointer("/last_active_token/jwt")
             .and_then(Value::as_str);
+        let id = text(&session["id"])?;
+        let token = jwt.and_then(|jwt| SessionToken::parse(jwt).ok());
         Some(Session {
-            id: text(&session["id"])?,
+            token: token.filter(|token| token.claims().session_id() == id),
+            id,
             organization: text(&session["last_active_organization_id"]),
-            token: jwt.and_then(|jwt| SessionToken::parse(jwt).ok()),
         })
     }
 }

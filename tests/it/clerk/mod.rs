@@ -7,6 +7,7 @@ mod fapi;
 mod http;
 mod identity_wire;
 mod load_laws;
+mod races;
 mod report;
 mod requirements;
 mod schedule_cache;
