@@ -849,7 +849,7 @@ where
             cached => {
                 // A second before its end, so that the token is of use.
                 let left = cached.map(|(token, _)| token.expires_in());
-                let left = left.map(|left| left.saturating_sub(Duration::from_secs(1)));
+                let left = left.and_then(|left| left.checked_sub(Duration::from_secs(1)));
                 let patience = left.map(|left| self.timer.sleep(left).boxed());
                 (Served::Later(flight, work, patience), task)
             }
