@@ -763,7 +763,7 @@ where
         self.change(|state| {
             state.organization = Some(organization.to_owned());
             state.chosen = true;
-            state.find_active();
+            self.find_active(state);
         });
     }
 

@@ -243,15 +243,6 @@ impl<I> State<I> {
             && key.organization == self.organization
     }
 
-    /// To be called when the active session, organization or token has changed.
-    pub(super) fn find_active(&mut self)
-    where
-        I: Clone,
-    {
-        let key = self.key(&TokenRequest::new());
-        self.active = key.and_then(|key| self.tokens.get(&key).cloned());
-    }
-
     /// Why nothing is sent any more.
     pub(super) fn over(&self) -> Option<TokenError> {
         match &self.status {
@@ -346,6 +337,10 @@ impl<T: Timer, X> Core<T, X> {
         cached.age.saturating_add(self.since(cached.since))
     }
 
+    fn is_alive(&self, cached: &Cached<T::Instant>) -> bool {
+        self.age(cached) < cached.token.claims().lifetime()
+    }
+
     /// The cached token, unless it has expired.
     pub(super) fn cached(
         &self,
@@ -371,6 +366,20 @@ impl<T: Timer, X> Core<T, X> {
             _ => Freshness::Fresh,
         };
         (left > 0).then(|| (cached.token.aged(age), freshness))
+    }
+
+    /// To be called when the active session, organization or token has changed.
+    pub(super) fn find_active(&self, state: &mut State<T::Instant>) {
+        let key = state.key(&TokenRequest::new());
+        let active = key.and_then(|key| state.tokens.get(&key).cloned());
+        let before = mem::replace(&mut state.active, active.clone());
+        let Some(active) = active.filter(|active| self.is_alive(active)) else {
+            return;
+        };
+        if before.is_none_or(|before| before.token.expose() != active.token.expose()) {
+            let token = active.token.aged(self.age(&active));
+            state.tell(RefresherEvent::Token(token));
+        }
     }
 
     /// How long the poller may wait before the active token is due.
@@ -425,23 +434,18 @@ impl<T: Timer, X> Core<T, X> {
     ) {
         let token = token.clone();
         let cached = Cached { token, age, since };
-        let alive = |cached: &Cached<_>| self.age(cached) < cached.token.claims().lifetime();
         let token = &cached.token;
         let kept = state.tokens.get(key);
-        let in_its_way = |kept: &Cached<_>| alive(kept) || !alive(&cached);
+        let in_its_way = |kept: &Cached<_>| self.is_alive(kept) || !self.is_alive(&cached);
         if kept.is_some_and(|kept| in_its_way(kept) && !token.is_fresher_than(&kept.token)) {
             return;
         }
-        let changed = kept.is_none_or(|kept| kept.token.expose() != token.expose());
         if state.is_active(key) {
             state.last = Some(token.clone());
-            if changed {
-                state.tell(RefresherEvent::Token(token.aged(self.age(&cached))));
-            }
         }
-        state.tokens.retain(|_, cached| alive(cached));
+        state.tokens.retain(|_, cached| self.is_alive(cached));
         state.tokens.insert(key.clone(), cached);
-        state.find_active();
+        self.find_active(state);
     }
 
     /// Makes a session the active one; its token, if one is given with the instant at
@@ -462,7 +466,7 @@ impl<T: Timer, X> Core<T, X> {
             template: None,
             organization: session.organization,
         };
-        state.find_active();
+        self.find_active(state);
         if let Some((token, sent)) = session.token.zip(sent) {
             self.keep(state, &key, &token, sent, false);
         }

@@ -1,8 +1,12 @@
 //! Orders that fall between two steps of the driver, and what is told at the end.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use afterbeat::Timer;
+use afterbeat::{
+    Timer,
+    clerk::{RefresherEvent, TokenRequest},
+};
 use serde_json::json;
 
 use super::fapi::{Answer, Fapi, On, SECOND, client, exactly, jwt, session};
@@ -10,6 +14,37 @@ use super::fapi::{Answer, Fapi, On, SECOND, client, exactly, jwt, session};
 fn of_session(sid: &str, issued: u64) -> String {
     let issued = 1_700_000_000 + issued;
     jwt(&json!({ "sid": sid, "sub": "user_1", "iat": issued, "exp": issued + 60 }))
+}
+
+/// One that a caller has asked for already, by the organization's name.
+#[test]
+fn the_cached_token_of_an_organization_that_becomes_the_active_one_is_told_of() {
+    let fapi = Fapi::new(|_| Answer::Fine);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let builder = fapi.builder().observe(move |event| {
+        if let RefresherEvent::Token(token) = event {
+            notes.lock().unwrap().push(token.expose().to_owned());
+        }
+    });
+    fapi.with(builder, async |refresher| {
+        let own = refresher.get_token().await.unwrap();
+        fapi.timer.sleep(SECOND).await;
+        let request = TokenRequest::new().organization("org_1");
+        let other = refresher.token(&request).await.unwrap();
+        refresher.set_organization(Some("org_1"));
+        assert_eq!(
+            refresher.get_token().await.unwrap().expose(),
+            other.expose()
+        );
+        fapi.timer.sleep(SECOND).await;
+        let expected = [own.expose(), other.expose()];
+        assert_eq!(*told.lock().unwrap(), expected);
+        // The same again is no news.
+        refresher.set_organization(Some("org_1"));
+        fapi.timer.sleep(SECOND).await;
+        assert_eq!(told.lock().unwrap().len(), 2);
+    });
 }
 
 #[test]
