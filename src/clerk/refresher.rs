@@ -249,8 +249,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     /// Returns the refresher and the future that drives it, for any executor.
     ///
     /// The driver starts up, polls, and carries sequences on when their callers
-    /// have gone. It ends when the refresher is dropped, and the store has heard of a
-    /// sign-out.
+    /// have gone. It ends when the refresher is dropped, the store has heard of a
+    /// sign-out, and the observer of all that has happened.
     pub fn driver(self) -> (Refresher, RefresherDriver)
     where
         T: Timer<Instant: Send + Sync, Sleep: Send> + Clone + Send + Sync + 'static,
@@ -284,17 +284,27 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
             });
         drop(core.share(&Work::Load, false, Asker::Poller));
         let mut observer = self.observer;
-        let closing = Closing(Arc::clone(&core) as _);
-        let working = queue.for_each_concurrent(None, |work| work);
-        let telling = told.for_each(move |event| {
-            drop(catch_unwind(AssertUnwindSafe(|| observer(event))));
+        let teller = Arc::clone(&core);
+        let telling = told.for_each(move |()| {
+            let events = mem::take(&mut teller.lock().events);
+            for event in events {
+                drop(catch_unwind(AssertUnwindSafe(|| observer(event))));
+            }
             ready(())
         });
-        let core_at_last = Arc::clone(&core);
-        let driver = select(polling.boxed(), join(working, telling))
-            .map(drop)
-            .then(|()| async move { core_at_last.forget_at_last().await })
-            .map(move |()| drop(closing));
+        let closing = Closing(Arc::clone(&core) as _);
+        let at_last = Arc::clone(&core);
+        let working = select(
+            polling.boxed(),
+            queue.for_each_concurrent(None, |work| work),
+        )
+        .map(drop)
+        .then(|()| async move {
+            at_last.forget_at_last().await;
+            drop(closing);
+            at_last.events.close_channel();
+        });
+        let driver = join(working, telling).map(drop);
         let refresher = Refresher { core, poller };
         (refresher, RefresherDriver(driver.boxed()))
     }

@@ -136,9 +136,9 @@ pub(super) struct Core<T: Timer, X> {
     /// One request at a time: each may rotate the client token.
     pub(super) turn: lock::Mutex<()>,
     pub(super) poller: OnceLock<PollerRemote>,
-    /// The work that the driver does, and what it tells the observer.
+    /// The work that the driver does, and that there is something to tell the observer.
     pub(super) work: UnboundedSender<Task<()>>,
-    pub(super) events: UnboundedSender<RefresherEvent>,
+    pub(super) events: UnboundedSender<()>,
     pub(super) state: Mutex<State<T::Instant>>,
 }
 
@@ -184,8 +184,8 @@ pub(super) struct State<I> {
     pub(super) failed_loads: u32,
     pub(super) counters: Counters,
     pub(super) watchers: Watchers,
-    /// To be sent when the lock is released.
-    events: Vec<RefresherEvent>,
+    /// To be told by the driver, in this order.
+    pub(super) events: Vec<RefresherEvent>,
 }
 
 impl<I> State<I> {
@@ -295,17 +295,18 @@ impl<T: Timer, X> Core<T, X> {
     /// Changes the state, then tells of the change.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut State<T::Instant>) -> R) -> R {
         let mut state = self.lock();
+        let before = state.events.len();
         let result = change(&mut state);
-        let events = mem::take(&mut state.events);
-        let watchers = if events.is_empty() && !state.closed {
-            Vec::new()
-        } else {
+        let told = state.events.len() > before;
+        let watchers = if told || state.closed {
             state.watchers.take()
+        } else {
+            Vec::new()
         };
         drop(state);
-        for event in events {
+        if told {
             // Refused where the driver has ended.
-            let _ = self.events.unbounded_send(event);
+            let _ = self.events.unbounded_send(());
         }
         for (_, watcher) in watchers {
             watcher.wake();

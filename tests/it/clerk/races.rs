@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use afterbeat::{
     Timer,
-    clerk::{RefresherEvent, TokenRequest},
+    clerk::{MemoryStore, RefresherEvent, RefresherStatus, TokenRequest},
 };
+use futures_util::future::join;
 use serde_json::json;
 
 use super::fapi::{Answer, Fapi, On, SECOND, client, exactly, jwt, session};
@@ -14,6 +15,35 @@ use super::fapi::{Answer, Fapi, On, SECOND, client, exactly, jwt, session};
 fn of_session(sid: &str, issued: u64) -> String {
     let issued = 1_700_000_000 + issued;
     jwt(&json!({ "sid": sid, "sub": "user_1", "iat": issued, "exp": issued + 60 }))
+}
+
+/// Whoever keeps the state by the observer must hear of the end.
+#[test]
+fn what_has_happened_is_told_also_where_the_refresher_ends_at_once() {
+    for by_drop in [false, true] {
+        let fapi = Fapi::new(|_| Answer::Fine);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        let builder = fapi.builder().store(MemoryStore::default());
+        let builder = builder.observe(move |event| notes.lock().unwrap().push(event));
+        let (refresher, driver) = builder.driver();
+        fapi.timer.run(join(driver, async {
+            refresher.get_token().await.unwrap();
+            fapi.timer.sleep(SECOND).await;
+            refresher.sign_out();
+            if by_drop {
+                drop(refresher);
+            } else {
+                refresher.shutdown().await;
+            }
+        }));
+        let last = told.lock().unwrap().pop();
+        let signed_out = RefresherStatus::SignedOut(afterbeat::clerk::Refusal::default());
+        assert!(
+            matches!(&last, Some(RefresherEvent::Status(status)) if *status == signed_out),
+            "by drop {by_drop}: {last:?}"
+        );
+    }
 }
 
 /// One that a caller has asked for already, by the organization's name.
