@@ -792,7 +792,7 @@ where
 
     fn status(&self) -> (RefresherStatus, bool) {
         let state = self.lock();
-        (state.status.clone(), state.closed || state.over().is_some())
+        (state.status.clone(), state.is_over())
     }
 
     fn counters(&self) -> Counters {

@@ -144,7 +144,7 @@ where
         let mut again = true;
         loop {
             let used = self.change(|state| {
-                if state.closed || state.over().is_some() {
+                if state.is_over() {
                     return Err(Cause::Over);
                 }
                 if let Some(left) = self.gated(state) {
@@ -496,6 +496,9 @@ where
             token: None,
         };
         let (mint, task) = self.change(|state| {
+            if let Some(error) = state.over() {
+                return Err(error);
+            }
             state.set_status(RefresherStatus::Degraded);
             let id = session.id.clone();
             self.adopt(state, session, None);
@@ -504,14 +507,16 @@ where
                 template: None,
                 organization: state.organization.clone(),
             });
-            self.flight(state, &work, true, Asker::Poller)
-        });
+            Ok(self.flight(state, &work, true, Asker::Poller))
+        })?;
         self.begin(task);
         let core = Arc::clone(self);
         let start = async move {
             drop(mint.await);
-            if core.lock().over().is_none() {
-                core.poller().start();
+            core.poller().start();
+            // Last, so that no end falls in between.
+            if core.lock().is_over() {
+                core.poller().stop();
             }
         };
         self.begin(Some(start.boxed()));

@@ -252,8 +252,14 @@ impl<I> State<I> {
         }
     }
 
+    /// Whether nothing is sent any more, also because the program ends.
+    pub(super) fn is_over(&self) -> bool {
+        self.closed || self.over().is_some()
+    }
+
+    /// Changes the status, unless it is a final one.
     pub(super) fn set_status(&mut self, status: RefresherStatus) {
-        if self.status != status {
+        if self.status != status && self.over().is_none() {
             self.status = status.clone();
             self.tell(RefresherEvent::Status(status));
         }

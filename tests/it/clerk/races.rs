@@ -1,16 +1,121 @@
 //! Orders that fall between two steps of the driver, and what is told at the end.
 
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use afterbeat::{
     Timer,
-    clerk::{MemoryStore, RefresherEvent, RefresherStatus, TokenRequest},
+    clerk::{MemoryStore, Refresher, RefresherEvent, RefresherStatus, Response, TokenRequest},
 };
-use futures_util::future::join;
+use futures_util::future::{join, poll_fn, select};
 use serde_json::json;
 
-use super::fapi::{Answer, Fapi, On, SECOND, client, exactly, jwt, session};
+use super::fapi::{Answer, Call, Fapi, On, SECOND, client, exactly, jwt, session};
+use super::requirements::fails_500;
+
+/// A driver's waker that signs the user out the n-th time that the driver wakes itself.
+struct SignsOut {
+    refresher: Arc<Refresher>,
+    fapi: Fapi,
+    polled: AtomicBool,
+    wakes: AtomicUsize,
+    at: usize,
+    sent: AtomicUsize,
+    inner: Mutex<Waker>,
+}
+
+impl Wake for SignsOut {
+    fn wake(self: Arc<Self>) {
+        // Not the clock's wakes: no step lies around them.
+        let within = self.polled.load(Ordering::Relaxed);
+        if within && self.wakes.fetch_add(1, Ordering::Relaxed) == self.at {
+            self.refresher.sign_out();
+            let sent = self.fapi.calls().len();
+            self.sent.store(sent, Ordering::Relaxed);
+        }
+        let inner = self.inner.lock().unwrap().clone();
+        inner.wake();
+    }
+}
+
+#[test]
+fn a_sign_out_between_any_two_steps_is_final() {
+    let scripts: [fn(&Call) -> Answer; 4] = [
+        |_| Answer::Fine,
+        |call| match call.on {
+            On::Tokens => Answer::Fine,
+            On::Client => fails_500(),
+        },
+        |_| fails_500(),
+        |call| {
+            let body = match call.on {
+                On::Tokens => json!({ "jwt": of_session("sess_1", 1) }),
+                On::Client => client(&json!([session(
+                    &json!({ "jwt": of_session("sess_1", 0) })
+                )])),
+            };
+            Answer::Exactly(Response::new(200, body.to_string()).authorization("rotated"))
+        },
+    ];
+    let mut reached = 0;
+    for (script, at) in scripts
+        .into_iter()
+        .flat_map(|s| (0..30).map(move |at| (s, at)))
+    {
+        let fapi = Fapi::new(script);
+        let store = MemoryStore::default();
+        // What another process has left behind.
+        let (before, driver) = fapi.builder().store(store.clone()).driver();
+        fapi.timer.run(select(pin!(before.ready()), driver));
+        drop(before);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let notes = Arc::clone(&told);
+        let builder = fapi.builder().store(store);
+        let builder = builder.last_token(&of_session("sess_1", 0)).unwrap();
+        let builder = builder.observe(move |event| notes.lock().unwrap().push(event));
+        let (refresher, mut driver) = builder.driver();
+        let hook = Arc::new(SignsOut {
+            refresher: Arc::new(refresher),
+            fapi: fapi.clone(),
+            polled: AtomicBool::new(false),
+            wakes: AtomicUsize::new(0),
+            at,
+            sent: AtomicUsize::new(usize::MAX),
+            inner: Mutex::new(Waker::noop().clone()),
+        });
+        let hooked = poll_fn(|context| {
+            context.waker().clone_into(&mut hook.inner.lock().unwrap());
+            hook.polled.store(true, Ordering::Relaxed);
+            let waker = Waker::from(Arc::clone(&hook));
+            let polled = Pin::new(&mut driver).poll(&mut Context::from_waker(&waker));
+            hook.polled.store(false, Ordering::Relaxed);
+            polled
+        });
+        let sleep = fapi.timer.sleep(200 * SECOND);
+        fapi.timer.run(select(pin!(sleep), pin!(hooked)));
+        let sent = hook.sent.load(Ordering::Relaxed);
+        if sent == usize::MAX {
+            continue;
+        }
+        reached += 1;
+        let of = format!("wake {at}: {:#?}", told.lock().unwrap());
+        let status = hook.refresher.status();
+        assert!(
+            matches!(status, RefresherStatus::SignedOut(_)),
+            "{status:?} {of}"
+        );
+        assert_eq!(fapi.calls().len(), sent, "{of}");
+        let told = told.lock().unwrap();
+        let over =
+            |event: &_| matches!(event, RefresherEvent::Status(RefresherStatus::SignedOut(_)));
+        let end = told.iter().position(over).expect("told of the sign-out");
+        assert_eq!(end + 1, told.len(), "{of}");
+    }
+    assert!(reached > 20, "{reached}");
+}
 
 fn of_session(sid: &str, issued: u64) -> String {
     let issued = 1_700_000_000 + issued;
