@@ -78,9 +78,14 @@ where
     X: Transport,
 {
     /// Waits for the right to send, then takes in what the store holds: a client token
-    /// that another process has rotated must not be used again.
-    async fn turn(&self) -> Result<Turn<'_>, Cause> {
+    /// that another process has rotated must not be used again. Nobody waits to send
+    /// what is not to be sent any more.
+    async fn turn(&self, to_send: bool) -> Result<Turn<'_>, Cause> {
         let here = self.turn.lock().await;
+        let refused = || to_send && self.lock().is_over();
+        if refused() {
+            return Err(Cause::Over);
+        }
         let failed = |error| {
             let error = Arc::new(error);
             self.change(|state| state.tell(RefresherEvent::StoreFailed(Arc::clone(&error))));
@@ -88,7 +93,10 @@ where
         };
         let mut everywhere = None;
         if let Some(store) = &self.store {
-            everywhere = Some(self.locked(&**store).await.map_err(failed)?);
+            everywhere = match self.locked(&**store, refused).await {
+                Err(_) if refused() => return Err(Cause::Over),
+                locked => Some(locked.map_err(failed)?),
+            };
             if let Some(bytes) = store.load().map_err(failed)? {
                 match Saved::read(&bytes) {
                     Some(saved) => self.change(|state| self.take_in_saved(state, saved)),
@@ -106,13 +114,20 @@ where
         })
     }
 
-    async fn locked(&self, store: &dyn TokenStore) -> io::Result<StoreLock> {
+    /// Takes the store's lock, and waits for it unless that is refused.
+    async fn locked(
+        &self,
+        store: &dyn TokenStore,
+        refused: impl Fn() -> bool,
+    ) -> io::Result<StoreLock> {
         let held = || io::Error::new(io::ErrorKind::WouldBlock, "another process holds its lock");
         let policy = RetryBuilder::with_timer(&self.timer)
             .backoff(LOCKED)
             .without_max_retries()
             .max_elapsed(self.settings.attempt_timeout)
-            .should_retry(|error: &io::Error, _| error.kind() == io::ErrorKind::WouldBlock);
+            .should_retry(|error: &io::Error, _| {
+                error.kind() == io::ErrorKind::WouldBlock && !refused()
+            });
         let lock = policy.retry(|| async { store.try_lock()?.ok_or_else(held) });
         lock.await
     }
@@ -218,7 +233,7 @@ where
     /// One attempt to mint: no request where another process has been quicker, two
     /// where the API wants to see the last token.
     async fn attempt(&self, key: &Key, force: bool, retry: u32) -> Result<SessionToken, Cause> {
-        let mut turn = self.turn().await?;
+        let mut turn = self.turn(true).await?;
         let (cached, last) = {
             let state = self.lock();
             let last = state.last.clone();
@@ -250,7 +265,7 @@ where
     }
 
     async fn send_client(&self, retry: u32) -> Result<(Client, Moment<T::Instant>), Cause> {
-        let mut turn = self.turn().await?;
+        let mut turn = self.turn(true).await?;
         let (response, sent) = self
             .send(&mut turn, retry, |token| self.api.client(token))
             .await?;
@@ -555,6 +570,9 @@ where
             if let Some(error) = state.over() {
                 return error;
             }
+            if state.closed {
+                return TokenError::Ended;
+            }
             if active {
                 state.set_status(RefresherStatus::Degraded);
             }
@@ -565,7 +583,7 @@ where
     /// Has the store forget the session, and the client too where the program itself
     /// has signed the user out.
     pub(super) async fn forget(&self) {
-        if let Ok(_turn) = self.turn().await {
+        if let Ok(_turn) = self.turn(false).await {
             let client = self.change(|state| {
                 if state.to_forget {
                     state.client_token = None;

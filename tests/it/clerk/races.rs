@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use afterbeat::{
     Timer,
-    clerk::{MemoryStore, Refresher, RefresherEvent, RefresherStatus, Response, TokenRequest},
+    clerk::{
+        MemoryStore, Refresher, RefresherEvent, RefresherStatus, Response, TokenRequest, TokenStore,
+    },
 };
+use futures_util::FutureExt;
 use futures_util::future::{join, poll_fn, select};
 use serde_json::json;
 
@@ -209,4 +212,34 @@ fn a_token_in_its_last_second_is_not_given_out_where_a_new_one_comes() {
         let token = refresher.get_token().await.unwrap();
         assert!(token.expires_in() > 59 * SECOND, "{token:?}");
     });
+}
+
+/// Only a request in flight is waited for, and nothing that ends so has failed.
+#[test]
+fn a_shutdown_waits_for_no_lock_that_another_process_holds() {
+    let fapi = Fapi::new(|_| Answer::Fine);
+    let store = MemoryStore::default();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&told);
+    let builder = fapi.builder().store(store.clone());
+    let builder = builder.observe(move |event| notes.lock().unwrap().push(event));
+    let (refresher, driver) = builder.driver();
+    fapi.timer.run(join(driver, async {
+        refresher.get_token().await.unwrap();
+        let _held = store.try_lock().unwrap().unwrap();
+        let templates = ["a", "b", "c"].map(|name| TokenRequest::new().template(name));
+        for request in [TokenRequest::new().force()].iter().chain(&templates) {
+            assert!(refresher.token(request).now_or_never().is_none());
+        }
+        fapi.timer.sleep(SECOND).await;
+        refresher.shutdown().await;
+        let took = fapi.timer.now() - SECOND;
+        assert!(took < SECOND, "{took:?}");
+    }));
+    let told = told.lock().unwrap();
+    let statuses = told.iter().filter_map(|event| match event {
+        RefresherEvent::Status(status) => Some(status),
+        _ => None,
+    });
+    assert!(statuses.eq([&RefresherStatus::Ready]), "{told:#?}");
 }
