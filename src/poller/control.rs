@@ -79,7 +79,8 @@ pub struct PollerStatus {
     pub phase: PollerPhase,
     /// How many runs have ended with an outcome.
     pub runs: u64,
-    /// How many of the last runs in a row have failed: zero after a success.
+    /// How many of the last runs in a row have failed: zero after a success, so that
+    /// it tells how the last run ended.
     pub failures: u32,
     /// The time until the next run, once the driver has begun to wait for it.
     pub next_run: Option<Duration>,
@@ -213,7 +214,7 @@ impl PollerHandle {
     ///
     /// No run begins after the call; the run in flight is let finish. When it
     /// returns, the operation and all that it captured have been dropped. A driver
-    /// that nobody polls or drops is never over.
+    /// that nobody polls or drops is never over, nor is a run that waits for this.
     ///
     /// # Errors
     ///

@@ -12,11 +12,11 @@ use std::{
 use pin_project::{pin_project, pinned_drop};
 
 use super::{
-    AfterFailures, Cycle, Fixed, IntervalBy, NoBackoff, Pace, PollerBuilder,
+    AfterFailures, Cycle, IntervalBy, Pace, PollerBuilder,
     control::{After, Payload, PollerHandle, PollerRemote, Shared, Step},
     pace::FOREVER,
 };
-use crate::{real::nanos, timer::Timer};
+use crate::{extras::Plain, real::nanos, timer::Timer};
 
 impl<T, G, B> PollerBuilder<T, G, B>
 where
@@ -180,7 +180,7 @@ where
 /// The future that drives a pushed poller; see [`PollerBuilder::driver`].
 #[pin_project(PinnedDrop)]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct PollerDriver<F, Fut, T: Timer, G = Fixed, B = NoBackoff> {
+pub struct PollerDriver<F, Fut, T: Timer, G = Plain, B = Plain> {
     /// None once the poller is over.
     #[pin]
     work: Option<Work<F, Fut, T::Sleep, G>>,

@@ -4,7 +4,7 @@ use core::{fmt, future::Future, time::Duration};
 
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
-use crate::{backoff::Backoff, jitter::Jitter, real::nanos, timer::Timer};
+use crate::{backoff::Backoff, extras::Plain, jitter::Jitter, real::nanos, timer::Timer};
 
 #[cfg(feature = "std")]
 mod control;
@@ -16,7 +16,7 @@ mod pull;
 
 use self::{
     cycle::Cycle,
-    pace::{AfterFailures, Fixed, IntervalBy, NoBackoff, Pace},
+    pace::{AfterFailures, IntervalBy, Pace},
 };
 
 pub use self::pull::SequentialPoller;
@@ -68,8 +68,8 @@ pub use self::{
 pub struct PollerBuilder<
     #[cfg(feature = "tokio")] T = TokioTimer,
     #[cfg(not(feature = "tokio"))] T,
-    G = Fixed,
-    B = NoBackoff,
+    G = Plain,
+    B = Plain,
 > {
     timer: T,
     interval: u64,
@@ -128,9 +128,9 @@ impl<T: Timer> PollerBuilder<T> {
             timer,
             interval: nanos(interval),
             jitter: Jitter::NONE,
-            backoff: NoBackoff,
+            backoff: Plain,
             immediate: true,
-            interval_by: Fixed,
+            interval_by: Plain,
         }
     }
 }

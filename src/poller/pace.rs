@@ -5,6 +5,7 @@ use core::{fmt, time::Duration};
 use crate::{
     backoff::{Backoff, below},
     entropy::fresh,
+    extras::Plain,
     jitter::Jitter,
     real::nanos,
 };
@@ -12,17 +13,13 @@ use crate::{
 /// The wait that no timer is made for: until a trigger.
 pub(super) const FOREVER: u64 = u64::MAX;
 
-/// The interval of a poller that has no function for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Fixed;
-
-/// Answers after a run: [`Fixed`], or a closure.
+/// Answers after a run: [`Plain`] never, a closure always.
 pub trait IntervalBy<V, E> {
     /// The new interval in nanoseconds, if it changes.
     fn interval(&mut self, outcome: &Result<V, E>) -> Option<u64>;
 }
 
-impl<V, E> IntervalBy<V, E> for Fixed {
+impl<V, E> IntervalBy<V, E> for Plain {
     fn interval(&mut self, _: &Result<V, E>) -> Option<u64> {
         None
     }
@@ -34,17 +31,13 @@ impl<V, E, F: FnMut(&Result<V, E>) -> Duration> IntervalBy<V, E> for F {
     }
 }
 
-/// The backoff of a poller that has none.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoBackoff;
-
-/// Answers after a failure: [`NoBackoff`], or a [`Backoff`].
+/// Answers after a failure: [`Plain`] with nothing, or a [`Backoff`].
 pub trait AfterFailures: fmt::Debug {
     /// The least wait after so many failures in a row, in nanoseconds.
     fn wait(&self, failures: u32) -> u64;
 }
 
-impl AfterFailures for NoBackoff {
+impl AfterFailures for Plain {
     fn wait(&self, _: u32) -> u64 {
         0
     }

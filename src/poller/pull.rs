@@ -8,12 +8,13 @@ use core::{
 use futures_core::{FusedStream, Stream};
 use pin_project::pin_project;
 
-use super::{AfterFailures, Cycle, Fixed, IntervalBy, NoBackoff, Pace, PollerBuilder};
-use crate::timer::Timer;
+use super::{AfterFailures, Cycle, IntervalBy, Pace, PollerBuilder};
+use crate::{extras::Plain, timer::Timer};
 
 /// A poller driven by whoever polls it: an endless stream of outcomes.
 ///
-/// Made by [`PollerBuilder::stream`]. Nothing runs before the first poll. A wait
+/// Made by [`PollerBuilder::stream`]. Nothing runs before the first poll, from which a
+/// first wait counts; in a pushed poller it counts from the builder. A wait
 /// counts from the end of the run before it, so a consumer that comes late finds
 /// the next run due at once; runs never pile up. A wait of `Duration::MAX` has no end:
 /// nothing can trigger a run.
@@ -53,7 +54,7 @@ use crate::timer::Timer;
 /// ```
 #[pin_project]
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct SequentialPoller<F, Fut, T: Timer, G = Fixed, B = NoBackoff> {
+pub struct SequentialPoller<F, Fut, T: Timer, G = Plain, B = Plain> {
     // First, so that its run is dropped before what that may borrow from.
     #[pin]
     cycle: Cycle<F, Fut, T::Sleep>,

@@ -80,6 +80,23 @@ fn a_poller_holds_40_bytes_beside_its_run_or_its_wait() {
     assert!(size_of_val(&driver) <= 16 + sleep);
 }
 
+/// A field or a signature can say what a poller is.
+#[test]
+fn a_poller_can_be_named() {
+    type Run = std::future::Ready<Result<(), u8>>;
+    struct Held {
+        builder: PollerBuilder<TokioTimer, Plain, Backoff>,
+        pulled: afterbeat::SequentialPoller<fn() -> Run, Run, TokioTimer, Plain, Backoff>,
+    }
+    let run: fn() -> Run = || ready(Ok(()));
+    let builder = PollerBuilder::new(Duration::ZERO).backoff(Backoff::new());
+    let held = Held {
+        builder,
+        pulled: builder.stream(run),
+    };
+    assert!(format!("{:?}{:?}", held.builder, held.pulled).contains("failures: 0"));
+}
+
 #[test]
 fn auto_traits_follow_from_the_parts() {
     fn value<T: Copy + Send + Sync + Unpin + 'static>() {}

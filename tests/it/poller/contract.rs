@@ -207,8 +207,8 @@ fn s4_a_run_that_never_ends_is_bounded_by_a_timeout() {
 /// P2: spacing is from the end of a run to the start of the next.
 ///
 /// ```text
-/// run     ||         ||         ||         |
-/// wait     |---------||---------||---------|
+/// run     |         |         |         |
+/// wait    |---------|---------|---------|
 ///
 /// run     |###|         |###|         |###|
 /// wait        |---------|   |---------|
@@ -1070,7 +1070,7 @@ fn what_debug_shows() {
     let builder = PollerBuilder::with_timer(ManualTimer::new(), SECOND);
     assert_eq!(
         format!("{builder:?}"),
-        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: NoBackoff, \
+        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: Plain, \
          immediate: true, .. }"
     );
     let (handle, driver) = builder.clone().driver(|_| || ready(Ok::<(), ()>(())));
