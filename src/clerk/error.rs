@@ -130,7 +130,7 @@ pub enum Cause {
         /// How long it still gates.
         left: Duration,
     },
-    /// The user was signed out meanwhile; no request was sent.
+    /// The user was signed out meanwhile, or the refresher ended.
     #[error("the refresher sends nothing any more")]
     Over,
     /// There was no response in time.

@@ -45,8 +45,8 @@ pub enum RefresherEvent {
         /// How long it waits.
         wait: Duration,
     },
-    /// The store could not be read or written. The refresher goes on with what it
-    /// knows.
+    /// The store could not be locked, read or written. Until it can be locked and read
+    /// nothing is sent; what could not be written is written with the next change.
     StoreFailed(Arc<io::Error>),
 }
 

@@ -14,8 +14,9 @@ const MAX_BODY: usize = 256 * 1024;
 
 /// Speaks HTTP to the API, with TLS by rustls.
 ///
-/// Follows no redirect, keeps no cookies, and takes the system's proxies. A reply of more than 256 KiB, or one
-/// that is not complete after the time limit, is an error.
+/// Follows no redirect, keeps no cookies, and takes the system's proxies. The body of a
+/// reply that is longer than 256 KiB, or not complete after the time limit, is not read:
+/// its status and its headers count.
 ///
 /// # Examples
 ///

@@ -124,7 +124,8 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
     }
 
     /// Sets the client token, which proves who the client is. What a
-    /// [`store`](Self::store) holds goes before it.
+    /// [`store`](Self::store) holds goes before it, also where the API refuses that: a
+    /// confirmed sign-out leaves it there, and [`Refresher::sign_out`] takes it away.
     pub fn client_token(mut self, token: ClientToken) -> Self {
         self.client_token = Some(token);
         self

@@ -14,7 +14,9 @@ use super::token::ClientToken;
 ///
 /// # Cancel safety
 ///
-/// The future of [`send`](Self::send) is dropped only with the refresher.
+/// The future of [`send`](Self::send) is dropped with the refresher, and at
+/// [`attempt_timeout`](super::RefresherBuilder::attempt_timeout): a rotated client token
+/// that it has read by then is lost.
 pub trait Transport: Send + Sync + 'static {
     /// Sends a request.
     ///
