@@ -19,7 +19,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Always;
 
-/// The extras of a policy that has none.
+/// The extras of a policy that has none; in a poller's type, no function for the interval
+/// and no backoff.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
