@@ -429,8 +429,8 @@ impl<T: Timer, X> Core<T, X> {
         Some(token.aged(age.saturating_add(self.since(since))))
     }
 
-    /// Caches a token of that age, unless the cached one is fresher; one that has
-    /// expired keeps none out that has not.
+    /// Caches a token of that age, unless the cached one is fresher; one that is to be
+    /// refreshed keeps none out that is not, or each call would mint another.
     fn keep_aged(
         &self,
         state: &mut State<T::Instant>,
@@ -443,7 +443,8 @@ impl<T: Timer, X> Core<T, X> {
         let cached = Cached { token, age, since };
         let token = &cached.token;
         let kept = state.tokens.get(key);
-        let in_its_way = |kept: &Cached<_>| self.is_alive(kept) || !self.is_alive(&cached);
+        let good = |of: &Cached<_>| matches!(self.judged(of), Some((_, Freshness::Fresh)));
+        let in_its_way = |kept: &Cached<_>| good(kept) || !good(&cached);
         if kept.is_some_and(|kept| in_its_way(kept) && !token.is_fresher_than(&kept.token)) {
             return;
         }
@@ -549,11 +550,11 @@ impl<T: Timer, X> Core<T, X> {
         }
     }
 
-    /// Ends all work: nothing is kept, nothing more is sent. Where the program itself
-    /// has signed the user out, no client token is known from here on.
-    pub(super) fn end(&self, status: RefresherStatus, here: bool) -> TokenError {
+    /// Ends all work: nothing is kept, nothing more is sent; no client token either, where
+    /// that is of no use any more.
+    pub(super) fn end(&self, status: RefresherStatus, for_good: bool) -> TokenError {
         let error = self.change(|state| {
-            if here {
+            if for_good {
                 state.client_token = None;
                 state.to_forget = true;
             }
@@ -571,7 +572,10 @@ impl<T: Timer, X> Core<T, X> {
     }
 
     pub(super) fn sign_out(&self, why: Refusal) -> TokenError {
-        self.end(RefresherStatus::SignedOut(why), false)
+        // A client token that `GET /v1/client` refuses is dead: a store that kept it would
+        // sign the user out again after the next sign-in.
+        let dead = why.status == Some(401);
+        self.end(RefresherStatus::SignedOut(why), dead)
     }
 
     pub(super) fn poller(&self) -> &PollerRemote {

@@ -243,3 +243,48 @@ fn a_shutdown_waits_for_no_lock_that_another_process_holds() {
     });
     assert!(statuses.eq([&RefresherStatus::Ready]), "{told:#?}");
 }
+
+/// The API rolls back: what it mints is older than what is there, for ever.
+#[test]
+fn a_token_that_is_to_be_refreshed_keeps_no_other_out() {
+    let fapi = Fapi::new(|call| match call.on {
+        On::Tokens => {
+            let issued = 1_600_000_000 + call.at.as_secs();
+            let claims = json!({
+                "sid": "sess_1", "sub": "user_1", "iat": issued, "exp": issued + 60,
+            });
+            exactly(200, &json!({ "jwt": jwt(&claims) }))
+        }
+        On::Client => Answer::Fine,
+    });
+    fapi.with(fapi.builder(), async |refresher| {
+        for _ in 0..600 {
+            fapi.timer.sleep(SECOND / 10).await;
+            refresher.get_token().await.unwrap();
+        }
+    });
+    let mints = fapi.instants(On::Tokens);
+    assert!(mints.len() <= 2, "{mints:?}");
+}
+
+/// After the next sign-in the store does not bring the old client token back.
+#[test]
+fn a_client_token_that_the_api_refuses_is_forgotten_for_good() {
+    let store = MemoryStore::default();
+    let fapi = Fapi::new(|call| match call.authorization.as_deref() {
+        Some("after-the-next-sign-in") => Answer::Fine,
+        _ if call.at < 50 * SECOND => Answer::Fine,
+        _ => Answer::Fails(401, "signed_out"),
+    });
+    let first = fapi.builder().store(store.clone());
+    fapi.with(first, async |refresher| {
+        fapi.timer.sleep(100 * SECOND).await;
+        assert!(matches!(refresher.status(), RefresherStatus::SignedOut(_)));
+        fapi.timer.sleep(SECOND).await;
+    });
+    let token = "after-the-next-sign-in".parse().unwrap();
+    let second = fapi.builder().client_token(token).store(store);
+    fapi.with(second, async |refresher| {
+        refresher.get_token().await.unwrap()
+    });
+}
