@@ -288,3 +288,25 @@ fn a_client_token_that_the_api_refuses_is_forgotten_for_good() {
         refresher.get_token().await.unwrap()
     });
 }
+
+/// An answer from some cache on the way brings the same token again.
+#[test]
+fn the_same_token_again_is_no_younger_than_it_was() {
+    let api = Fapi::new(|_| Answer::Fine);
+    let token = api.jwt();
+    let fapi = Fapi::new(move |call| match call.on {
+        On::Tokens => exactly(200, &json!({ "jwt": token })),
+        On::Client => exactly(200, &client(&json!([session(&serde_json::Value::Null)]))),
+    });
+    fapi.with(fapi.builder(), async |refresher| {
+        for second in 0..100 {
+            let token = refresher.get_token().await;
+            let left = token.map_or(Duration::ZERO, |token| token.expires_in());
+            assert!(
+                left <= 60 * SECOND - fapi.timer.now().min(60 * SECOND),
+                "{second}"
+            );
+            fapi.timer.sleep(SECOND).await;
+        }
+    });
+}
