@@ -11,7 +11,10 @@ use core::{
 };
 use std::{
     panic::catch_unwind,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::SystemTime,
 };
 
@@ -270,6 +273,7 @@ impl<X: Transport, T: Timer> RefresherBuilder<X, T> {
             work,
             events,
             state: Mutex::new(state),
+            served: AtomicUsize::new(0),
         });
         let interval = {
             let core = Arc::clone(&core);
@@ -690,15 +694,9 @@ where
     X: Transport,
 {
     fn fresh(&self) -> Option<SessionToken> {
-        let mut state = self.lock();
-        match self.active(&state) {
-            Some((token, Freshness::Fresh)) => {
-                state.counters.calls += 1;
-                state.counters.served += 1;
-                Some(token)
-            }
-            _ => None,
-        }
+        let token = self.fresh_active()?;
+        self.served.fetch_add(1, Relaxed);
+        Some(token)
     }
 
     fn serve(self: Arc<Self>, request: &TokenRequest, again: bool) -> Served {
@@ -797,7 +795,13 @@ where
     }
 
     fn counters(&self) -> Counters {
-        self.lock().counters
+        let served = self.served.load(Relaxed) as u64;
+        let counters = self.lock().counters;
+        Counters {
+            calls: counters.calls + served,
+            served: counters.served + served,
+            ..counters
+        }
     }
 
     fn watch(&self, key: &mut Option<u64>, waker: &Waker) {

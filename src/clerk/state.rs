@@ -4,7 +4,7 @@
 use core::{future::Future, mem, pin::Pin, pin::pin, time::Duration};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize},
     time::SystemTime,
 };
 
@@ -140,6 +140,8 @@ pub(super) struct Core<T: Timer, X> {
     pub(super) work: UnboundedSender<Task<()>>,
     pub(super) events: UnboundedSender<()>,
     pub(super) state: Mutex<State<T::Instant>>,
+    /// Calls that found the active token fresh; the other counters are in the state.
+    pub(super) served: AtomicUsize,
 }
 
 #[expect(
@@ -354,15 +356,23 @@ impl<T: Timer, X> Core<T, X> {
         state: &State<T::Instant>,
         key: &Key,
     ) -> Option<(SessionToken, Freshness)> {
-        self.judged(state.tokens.get(key)?)
+        let cached = state.tokens.get(key)?;
+        let (age, freshness) = self.judged(cached)?;
+        Some((cached.token.aged(age), freshness))
     }
 
-    /// The active session's own token, unless it has expired.
-    pub(super) fn active(&self, state: &State<T::Instant>) -> Option<(SessionToken, Freshness)> {
-        self.judged(state.active.as_ref()?)
+    /// The active session's own token, if it is fresh. The clocks are read without the
+    /// lock, which every caller wants.
+    pub(super) fn fresh_active(&self) -> Option<SessionToken> {
+        let active = self.lock().active.clone()?;
+        match self.judged(&active)? {
+            (age, Freshness::Fresh) => Some(active.token.into_aged(age)),
+            _ => None,
+        }
     }
 
-    fn judged(&self, cached: &Cached<T::Instant>) -> Option<(SessionToken, Freshness)> {
+    /// How old a token is, and what it is good for; none where it has expired.
+    fn judged(&self, cached: &Cached<T::Instant>) -> Option<(Duration, Freshness)> {
         let (age, life) = (self.age(cached), cached.token.claims().lifetime());
         let left = life.as_secs().checked_sub(age.as_secs())?;
         let due = life.checked_sub(AHEAD).is_some_and(|due| age >= due);
@@ -372,7 +382,7 @@ impl<T: Timer, X> Core<T, X> {
             false if left < LEEWAY => Freshness::Late,
             _ => Freshness::Fresh,
         };
-        (left > 0).then(|| (cached.token.aged(age), freshness))
+        (left > 0).then_some((age, freshness))
     }
 
     /// To be called when the active session, organization or token has changed.

@@ -107,10 +107,12 @@ impl SessionToken {
 
     /// The token at an age, by the monotonic clock since it was asked for.
     pub(super) fn aged(&self, age: Duration) -> Self {
-        Self {
-            age,
-            ..self.clone()
-        }
+        self.clone().into_aged(age)
+    }
+
+    pub(super) fn into_aged(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
     }
 
     /// Returns the JWT, as it goes into an `Authorization` header.
