@@ -835,6 +835,20 @@ fn a_trigger_after_stop_and_start_in_a_run_is_one_further_run() {
     assert_eq!(rig.runs.begun.get(), 2);
 }
 
+/// P3, P8: as configured, also where an old run had to end first.
+#[test]
+fn a_start_during_an_old_run_waits_where_first_runs_wait() {
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, false);
+    rig.settle();
+    rig.step(Step::Advance(5 * SECOND));
+    rig.step(Step::Order(Order::Stop));
+    rig.step(Step::Order(Order::Start));
+    rig.step(Step::Finish(Ok(())));
+    assert_eq!(rig.runs.begun.get(), 1);
+    rig.step(Step::Advance(5 * SECOND));
+    assert_eq!(rig.runs.begun.get(), 2);
+}
+
 /// P17: a wait costs one poll to arm and one to end.
 #[test]
 fn nothing_is_polled_in_vain() {
