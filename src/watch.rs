@@ -1,8 +1,11 @@
 //! Who waits for a change of what a lock guards. Wakers are cloned, dropped and woken
 //! outside of the lock: they are anybody's code.
 
-use core::{mem, task::Waker};
-use std::vec::Vec;
+use core::{
+    mem,
+    task::{Context, Poll, Waker},
+};
+use std::{sync::Arc, vec::Vec};
 
 /// The wakers of those who wait.
 #[derive(Default)]
@@ -36,5 +39,48 @@ impl Watchers {
     /// Takes out all, to be woken.
     pub(crate) fn take(&mut self) -> Vec<(u64, Waker)> {
         mem::take(&mut self.list)
+    }
+}
+
+/// What is watched: it holds its watchers under a lock.
+pub(crate) trait Watched {
+    fn with_watchers(
+        &self,
+        change: &mut dyn FnMut(&mut Watchers) -> Option<Waker>,
+    ) -> Option<Waker>;
+}
+
+/// Waits for a change, and leaves nothing behind when it is dropped.
+pub(crate) struct Watch<W: Watched + ?Sized> {
+    watched: Arc<W>,
+    key: Option<u64>,
+}
+
+impl<W: Watched + ?Sized> Watch<W> {
+    pub(crate) fn new(watched: Arc<W>) -> Self {
+        Self { watched, key: None }
+    }
+
+    /// Looks after the waker has been left, so that no change falls in between.
+    pub(crate) fn poll<R>(
+        &mut self,
+        context: &mut Context<'_>,
+        look: impl FnOnce(&W) -> Option<R>,
+    ) -> Poll<R> {
+        let (key, mut waker) = (&mut self.key, Some(context.waker().clone()));
+        let mut watch = |watchers: &mut Watchers| watchers.watch(key, waker.take()?);
+        drop(self.watched.with_watchers(&mut watch));
+        look(&self.watched).map_or(Poll::Pending, Poll::Ready)
+    }
+}
+
+impl<W: Watched + ?Sized> Drop for Watch<W> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            drop(
+                self.watched
+                    .with_watchers(&mut |watchers| watchers.forget(key)),
+            );
+        }
     }
 }

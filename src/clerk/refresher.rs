@@ -42,6 +42,7 @@ use crate::{
     jitter::Jitter,
     poller::{PollerBuilder, PollerHandle, PollerRemote},
     timer::Timer,
+    watch::{Watch, Watched, Watchers},
 };
 
 /// How long the poller waits before it starts up again, after start-ups that failed in
@@ -578,17 +579,12 @@ impl Refresher {
     where
         F: FnMut(&RefresherStatus) -> bool,
     {
-        let mut watch = Watch {
-            core: Arc::clone(&self.core),
-            key: None,
-        };
+        let mut watch = Watch::new(Arc::clone(&self.core));
         poll_fn(move |context| {
-            watch.core.watch(&mut watch.key, context.waker());
-            let (status, over) = watch.core.status();
-            if over || wanted(&status) {
-                return Poll::Ready(status);
-            }
-            Poll::Pending
+            watch.poll(context, |core| {
+                let (status, over) = core.status();
+                (over || wanted(&status)).then_some(status)
+            })
         })
     }
 
@@ -633,20 +629,6 @@ impl fmt::Debug for Refresher {
     }
 }
 
-/// Waits for what the status tells, and leaves nothing behind.
-struct Watch {
-    core: Arc<dyn Api>,
-    key: Option<u64>,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.core.unwatch(key);
-        }
-    }
-}
-
 /// Tells whoever waits that the driver has gone.
 struct Closing(Arc<dyn Api>);
 
@@ -664,7 +646,7 @@ enum Served {
 }
 
 /// A core without the types of its timer and its transport.
-trait Api: Send + Sync {
+trait Api: Watched + Send + Sync {
     /// The active session's own token, counted as served, if it is fresh.
     fn fresh(&self) -> Option<SessionToken>;
     /// Counts the call, unless it is one that goes on.
@@ -684,8 +666,6 @@ trait Api: Send + Sync {
     /// The status, and whether none will follow.
     fn status(&self) -> (RefresherStatus, bool);
     fn counters(&self) -> Counters;
-    fn watch(&self, key: &mut Option<u64>, waker: &Waker);
-    fn unwatch(&self, key: u64);
 }
 
 impl<T, X> Api for Core<T, X>
@@ -803,16 +783,14 @@ where
             ..counters
         }
     }
+}
 
-    fn watch(&self, key: &mut Option<u64>, waker: &Waker) {
-        let waker = waker.clone();
-        let former = self.lock().watchers.watch(key, waker);
-        drop(former);
-    }
-
-    fn unwatch(&self, key: u64) {
-        let forgotten = self.lock().watchers.forget(key);
-        drop(forgotten);
+impl<T: Timer, X> Watched for Core<T, X> {
+    fn with_watchers(
+        &self,
+        change: &mut dyn FnMut(&mut Watchers) -> Option<Waker>,
+    ) -> Option<Waker> {
+        change(&mut self.lock().watchers)
     }
 }
 

@@ -354,7 +354,7 @@ where
             Work::Mint(key) => {
                 let minted = self.mint(&work, key, force).await;
                 self.change(|state| {
-                    if minted.is_ok() && state.over().is_none() && state.is_active(key) {
+                    if minted.is_ok() && state.is_active(key) {
                         state.set_status(RefresherStatus::Ready);
                     }
                 });
@@ -493,14 +493,9 @@ where
                 ..
             }
         ) && failure.cause.decision() == Decision::GiveUp;
-        let (last, wanted) = {
-            let state = self.lock();
-            (state.last.clone(), state.session.clone())
-        };
-        let same = |id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
-        let last = last.as_ref().map(SessionToken::claims);
-        let last = last.filter(|claims| !known && !refused && same(claims.session_id()));
-        let Some(claims) = last else {
+        let last = self.lock().last.clone();
+        let last = last.filter(|_| !refused && self.falls_back());
+        let Some(claims) = last.as_ref().map(SessionToken::claims) else {
             return Err(self.failed(failure, !known));
         };
         // Stop, session, forced mint, start: in this order, and in every case.

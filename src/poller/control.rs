@@ -3,7 +3,7 @@
 use core::{
     any::Any,
     future::{Future, poll_fn},
-    task::{Context, Poll, Waker},
+    task::Waker,
     time::Duration,
 };
 use std::{
@@ -17,7 +17,7 @@ use crate::{
     real::nanos,
     sync::{Mutex, MutexGuard},
     timer::Timer,
-    watch::Watchers,
+    watch::{Watch, Watched, Watchers},
 };
 
 /// What a panic carried.
@@ -206,7 +206,7 @@ impl PollerHandle {
         })
     }
 
-    fn watch(&self) -> Watch {
+    fn watch(&self) -> Watch<dyn Control> {
         Watch::new(Arc::clone(&self.remote.control))
     }
 
@@ -251,7 +251,7 @@ impl PollerHandle {
         let mut watch = self.watch();
         poll_fn(move |context| {
             let _owned = &self;
-            watch.poll(context, |control| control.end())
+            watch.poll(context, Control::end)
         })
     }
 }
@@ -451,46 +451,11 @@ pub(super) enum Order {
 }
 
 /// A poller's shared state, without its timer's type.
-pub(super) trait Control: Send + Sync {
+pub(super) trait Control: Watched + Send + Sync {
     fn order(&self, order: Order);
     fn status(&self) -> PollerStatus;
-    /// From now until the next change of the status, which wakes it, `waker` stands
-    /// under `key`; the first call gives the key.
-    fn watch(&self, key: &mut Option<u64>, waker: &Waker);
-    fn unwatch(&self, key: u64);
     /// How the poller ended, once nothing of it is left.
     fn end(&self) -> Option<thread::Result<()>>;
-}
-
-/// Waits for what the control's status tells, and leaves nothing behind when it is
-/// dropped.
-struct Watch {
-    control: Arc<dyn Control>,
-    key: Option<u64>,
-}
-
-impl Watch {
-    fn new(control: Arc<dyn Control>) -> Self {
-        Self { control, key: None }
-    }
-
-    /// Looks after the waker has been left, so that no change falls in between.
-    fn poll<R>(
-        &mut self,
-        context: &mut Context<'_>,
-        look: impl FnOnce(&dyn Control) -> Option<R>,
-    ) -> Poll<R> {
-        self.control.watch(&mut self.key, context.waker());
-        look(&*self.control).map_or(Poll::Pending, Poll::Ready)
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if let Some(key) = self.key {
-            self.control.unwatch(key);
-        }
-    }
 }
 
 /// What orders and the driver agree on. Each order, and each step of the driver,
@@ -755,22 +720,20 @@ where
         }
     }
 
-    fn watch(&self, key: &mut Option<u64>, waker: &Waker) {
-        let waker = waker.clone();
-        let former = self.lock().watchers.watch(key, waker);
-        drop(former);
-    }
-
-    fn unwatch(&self, key: u64) {
-        let forgotten = self.lock().watchers.forget(key);
-        drop(forgotten);
-    }
-
     fn end(&self) -> Option<thread::Result<()>> {
         let mut state = self.lock();
         state.over.then(|| match &mut state.phase {
             Phase::Panicked(payload) => payload.take().map_or(Ok(()), Err),
             _ => Ok(()),
         })
+    }
+}
+
+impl<T: Timer, B> Watched for Shared<T, B> {
+    fn with_watchers(
+        &self,
+        change: &mut dyn FnMut(&mut Watchers) -> Option<Waker>,
+    ) -> Option<Waker> {
+        change(&mut self.lock().watchers)
     }
 }
