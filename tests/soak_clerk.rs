@@ -96,6 +96,7 @@ fn two_processes_share_a_store_through_chaos() {
         if Instant::now() > patience {
             api.lock().notes("callers are not served after the storm");
         }
+        // Two other processes are waited for, which tell nobody when they are done.
         thread::sleep(Duration::from_millis(50));
         check_store(&folder, &api);
     }
@@ -232,7 +233,8 @@ struct Tally {
     locked_out: AtomicU64,
 }
 
-/// What the test above starts twice; by itself it does nothing.
+/// What the test above starts as processes of their own, by this name; by itself it does
+/// nothing.
 #[test]
 #[ignore = "a part of the other one"]
 fn a_process_of_the_soak() {

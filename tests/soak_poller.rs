@@ -1,4 +1,6 @@
 //! Pollers on real threads and the real clock, under orders from four threads at once.
+//! Its sleeps let real time pass between orders, so that timers fire among them; nothing
+//! is asserted of how long anything takes.
 //!
 //! Lasts three seconds, or as many as asked for:
 //!

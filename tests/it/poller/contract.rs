@@ -57,22 +57,25 @@ fn polled(
     starts.take()
 }
 
+/// The same, every 5 s and without failures.
+fn every_5_s(
+    timer: &ManualTimer,
+    lasts: Duration,
+    horizon: Duration,
+    orders: impl AsyncFnOnce(&PollerHandle),
+) -> Vec<u64> {
+    polled(timer, 5 * SECOND, lasts, horizon, false, orders)
+}
+
 /// The seed's poller forgets a stop during its first wait.
 #[test]
 fn p1_a_stop_during_the_first_wait_holds() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        SECOND,
-        60 * SECOND,
-        false,
-        async |poller| {
-            timer.sleep(3 * SECOND).await;
-            poller.stop();
-            assert_eq!(poller.status().phase, PollerPhase::Stopped);
-        },
-    );
+    let starts = every_5_s(&timer, SECOND, 60 * SECOND, async |poller| {
+        timer.sleep(3 * SECOND).await;
+        poller.stop();
+        assert_eq!(poller.status().phase, PollerPhase::Stopped);
+    });
     assert_eq!(starts, [0]);
 }
 
@@ -95,20 +98,13 @@ fn p2_a_failure_does_not_end_the_poller() {
 #[test]
 fn p3_starting_twice_is_one_loop() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        2 * SECOND,
-        20 * SECOND,
-        false,
-        async |poller| {
-            poller.start();
-            timer.sleep(SECOND).await;
-            poller.start();
-            timer.sleep(3 * SECOND).await;
-            poller.start();
-        },
-    );
+    let starts = every_5_s(&timer, 2 * SECOND, 20 * SECOND, async |poller| {
+        poller.start();
+        timer.sleep(SECOND).await;
+        poller.start();
+        timer.sleep(3 * SECOND).await;
+        poller.start();
+    });
     assert_eq!(starts, [0, 7, 14]);
 }
 
@@ -122,21 +118,14 @@ fn p3_starting_twice_is_one_loop() {
 #[test]
 fn s1_a_stop_during_a_run_holds() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        2 * SECOND,
-        60 * SECOND,
-        false,
-        async |poller| {
-            timer.sleep(8 * SECOND).await;
-            poller.stop();
-            assert_eq!(poller.status().phase, PollerPhase::Stopping);
-            timer.sleep(SECOND).await;
-            assert_eq!(poller.status().phase, PollerPhase::Stopped);
-            assert_eq!(poller.status().runs, 2, "the run in flight is counted");
-        },
-    );
+    let starts = every_5_s(&timer, 2 * SECOND, 60 * SECOND, async |poller| {
+        timer.sleep(8 * SECOND).await;
+        poller.stop();
+        assert_eq!(poller.status().phase, PollerPhase::Stopping);
+        timer.sleep(SECOND).await;
+        assert_eq!(poller.status().phase, PollerPhase::Stopped);
+        assert_eq!(poller.status().runs, 2, "the run in flight is counted");
+    });
     assert_eq!(starts, [0, 7]);
 }
 
@@ -151,18 +140,11 @@ fn s1_a_stop_during_a_run_holds() {
 #[test]
 fn s2_stop_and_start_during_a_run_are_one_loop() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        2 * SECOND,
-        20 * SECOND,
-        false,
-        async |poller| {
-            timer.sleep(SECOND).await;
-            poller.stop();
-            poller.start();
-        },
-    );
+    let starts = every_5_s(&timer, 2 * SECOND, 20 * SECOND, async |poller| {
+        timer.sleep(SECOND).await;
+        poller.stop();
+        poller.start();
+    });
     // The first run of the new start waits for the end of the old run.
     assert_eq!(starts, [0, 2, 9, 16]);
 }
@@ -226,7 +208,7 @@ fn a_whole_interval_follows_each_run_however_long() {
     ] {
         let lasts = Duration::from_secs(lasts);
         let offset = timer.now().as_secs();
-        let seen = polled(&timer, 5 * SECOND, lasts, 19 * SECOND, false, async |_| {});
+        let seen = every_5_s(&timer, lasts, 19 * SECOND, async |_| {});
         let seen: Vec<u64> = seen.into_iter().map(|start| start - offset).collect();
         assert_eq!(seen, starts, "runs of {lasts:?}");
     }
@@ -591,21 +573,14 @@ fn a_panic_in_a_pulled_operation_passes_through() {
 #[test]
 fn a_trigger_runs_now_or_once_more() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        2 * SECOND,
-        14 * SECOND,
-        false,
-        async |poller| {
-            timer.sleep(4 * SECOND).await;
-            poller.trigger();
-            timer.sleep(SECOND).await;
-            poller.trigger();
-            timer.sleep(SECOND / 2).await;
-            poller.trigger();
-        },
-    );
+    let starts = every_5_s(&timer, 2 * SECOND, 14 * SECOND, async |poller| {
+        timer.sleep(4 * SECOND).await;
+        poller.trigger();
+        timer.sleep(SECOND).await;
+        poller.trigger();
+        timer.sleep(SECOND / 2).await;
+        poller.trigger();
+    });
     assert_eq!(starts, [0, 4, 6, 13]);
 }
 
@@ -619,17 +594,10 @@ fn a_trigger_runs_now_or_once_more() {
 #[test]
 fn a_shorter_interval_shortens_the_wait_in_progress() {
     let timer = ManualTimer::new();
-    let starts = polled(
-        &timer,
-        5 * SECOND,
-        2 * SECOND,
-        12 * SECOND,
-        false,
-        async |poller| {
-            timer.sleep(3 * SECOND).await;
-            poller.set_interval(3 * SECOND);
-        },
-    );
+    let starts = every_5_s(&timer, 2 * SECOND, 12 * SECOND, async |poller| {
+        timer.sleep(3 * SECOND).await;
+        poller.set_interval(3 * SECOND);
+    });
     assert_eq!(starts, [0, 5, 10]);
 }
 

@@ -42,6 +42,7 @@ impl<const AT_ONCE: bool> Subject for Hand<AT_ONCE> {
             if AT_ONCE {
                 black_box(wait);
             } else {
+                // What the crates that block do too.
                 std::thread::sleep(wait);
             }
         })
