@@ -2,6 +2,8 @@
 
 use core::num::NonZeroU64;
 
+use crate::jitter::share_of_one_more;
+
 /// The source of a sequence's draws: fresh entropy, or a seed's own sequence.
 ///
 /// Takes eight bytes, and nothing is touched before the first draw.
@@ -57,4 +59,13 @@ pub(crate) fn fresh() -> u64 {
         draw
     };
     fastrand::Rng::with_seed((draw as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)).u64(..)
+}
+
+/// A uniform integer of `0..=width`, drawn only where there is a choice.
+#[inline]
+pub(crate) fn below(width: u64, draw: impl FnOnce() -> u64) -> u64 {
+    if width == 0 {
+        return 0;
+    }
+    share_of_one_more(width, draw())
 }

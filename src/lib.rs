@@ -27,6 +27,7 @@ mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
 mod unwind;
+mod walk;
 #[cfg(feature = "std")]
 mod watch;
 

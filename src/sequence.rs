@@ -6,9 +6,11 @@
 use core::time::Duration;
 
 use crate::{
-    backoff::{Backoff, Walk, below},
+    backoff::Backoff,
     decision::{Decision, GiveUp},
+    entropy::below,
     real::nanos,
+    walk::Walk,
 };
 
 /// The limits that only some policies set.
@@ -38,7 +40,7 @@ pub(crate) struct Sequence {
 impl Sequence {
     pub(crate) const fn new(backoff: &Backoff, max_retries: u32) -> Self {
         Self {
-            walk: Walk::new(backoff),
+            walk: backoff.walk(),
             max_retries,
             failures: 0,
         }

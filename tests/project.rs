@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 const FLOORS: [&[&str]; 5] = [
     // Pure: no clock, no I/O, no async.
     &[
-        "sync", "real", "jitter", "entropy", "backoff", "decision", "budget", "sequence",
+        "sync", "real", "jitter", "entropy", "walk", "backoff", "decision", "budget", "sequence",
     ],
     // The one seam for time.
     &["timer"],

@@ -3,8 +3,8 @@
 use core::{fmt, time::Duration};
 
 use crate::{
-    backoff::{Backoff, below},
-    entropy::fresh,
+    backoff::Backoff,
+    entropy::{below, fresh},
     extras::Plain,
     jitter::Jitter,
     real::nanos,
