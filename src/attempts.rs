@@ -1,10 +1,9 @@
-//! The doors for a loop of one's own, a lent context, and no runtime.
+//! The way to run a loop of the caller's own.
 
 use core::{
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     marker::PhantomData,
-    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -14,82 +13,15 @@ use pin_project::pin_project;
 
 use crate::{
     builder::RetryBuilder,
-    extras::{Always, InUse, Optional, Plain, Predicate, Session},
+    extras::{ExtrasFor, MaybeExtras},
+    hooks::{Always, Predicate},
     sequence::Sequence,
     timer::Timer,
+    tracker::Tracker,
+    unset::Unset,
 };
 
-impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
-    /// Calls `op` with a context that is lent to each attempt, until one succeeds
-    /// or the policy gives up.
-    ///
-    /// The operation may write to what it borrows, also inside a spawned task, as
-    /// long as the context's type holds no borrow and the closure captures none;
-    /// otherwise use [`attempts`](Self::attempts).
-    ///
-    /// # Errors
-    ///
-    /// The last attempt's own error, unchanged.
-    ///
-    /// # Panics
-    ///
-    /// Panics in `op`, the predicate or the observer pass through.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the attempt or the wait in progress at once. The
-    /// context was only lent: it is as the dropped attempt left it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use afterbeat::RetryBuilder;
-    ///
-    /// struct Connection { sent: u32 }
-    ///
-    /// impl Connection {
-    ///     async fn send(&mut self) -> Result<u32, &'static str> {
-    ///         self.sent += 1;
-    ///         if self.sent < 3 { Err("refused") } else { Ok(self.sent) }
-    ///     }
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-    /// # async fn main() {
-    /// let task = tokio::spawn(async {
-    ///     let mut connection = Connection { sent: 0 };
-    ///     RetryBuilder::new().retry_with(&mut connection, Connection::send).await
-    /// });
-    /// assert_eq!(task.await.unwrap(), Ok(3));
-    /// # }
-    /// ```
-    pub fn retry_with<C, F, V, E>(
-        self,
-        context: &mut C,
-        mut op: F,
-    ) -> impl Future<Output = Result<V, E>>
-    where
-        C: ?Sized,
-        F: AsyncFnMut(&mut C) -> Result<V, E>,
-        P: Predicate<E>,
-        X: InUse<E>,
-    {
-        // Taken apart out here: an `async fn` would hold the whole policy beside its parts.
-        let mut session = Session::new(self.sequence(), self.extras);
-        let (timer, mut predicate) = (self.timer, self.predicate);
-        async move {
-            session.begin(&timer);
-            loop {
-                let result = op(context).await;
-                let wait = match session.ended(&timer, &mut predicate, result) {
-                    ControlFlow::Break(result) => return result,
-                    ControlFlow::Continue(wait) => wait,
-                };
-                pause(&timer, wait).await;
-            }
-        }
-    }
-
+impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// Returns a cursor for a loop of the caller's own.
     ///
     /// No closure and no borrow: `?`, `break` and `select!` work, with any
@@ -124,90 +56,29 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
     pub fn attempts<E>(self) -> Attempts<E, T, P, X>
     where
         P: Predicate<E>,
-        X: InUse<E>,
+        X: ExtrasFor<E>,
     {
         let fresh = self.sequence();
-        let mut session = Session::new(fresh, self.extras);
-        session.begin(&self.timer);
+        let mut tracker = Tracker::new(fresh, self.extras);
+        tracker.begin(&self.timer);
         Attempts {
             timer: self.timer,
             predicate: self.predicate,
-            session,
+            tracker,
             fresh,
             error: PhantomData,
         }
     }
-
-    /// Calls `op` until it succeeds or the policy gives up, without a runtime: a
-    /// wait blocks the thread by [`Timer::block`].
-    ///
-    /// # Errors
-    ///
-    /// The last attempt's own error, unchanged.
-    ///
-    /// # Panics
-    ///
-    /// Panics in `op`, the predicate or the observer pass through.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
-    ///
-    /// let timer = ManualTimer::new();
-    /// let policy = RetryBuilder::with_timer(&timer)
-    ///     .backoff(Backoff::constant(Duration::from_secs(1)));
-    /// assert_eq!(policy.retry_blocking(|| Err::<(), _>("refused")), Err("refused"));
-    /// assert_eq!(timer.now(), Duration::from_secs(4));
-    /// ```
-    #[cfg(feature = "std")]
-    pub fn retry_blocking<F, V, E>(mut self, mut op: F) -> Result<V, E>
-    where
-        F: FnMut() -> Result<V, E>,
-        P: Predicate<E>,
-        X: InUse<E>,
-    {
-        let mut session = Session::new(self.sequence(), self.extras);
-        session.begin(&self.timer);
-        loop {
-            let result = op();
-            let wait = match session.ended(&self.timer, &mut self.predicate, result) {
-                ControlFlow::Break(result) => return result,
-                ControlFlow::Continue(wait) => wait,
-            };
-            if !wait.is_zero() {
-                self.timer.block(wait);
-            }
-        }
-    }
-}
-
-/// Waits; a wait of zero makes no timer and yields once.
-async fn pause<T: Timer>(timer: &T, wait: Duration) {
-    if !wait.is_zero() {
-        return timer.sleep(wait).await;
-    }
-    let mut yielded = false;
-    poll_fn(|context| {
-        if yielded {
-            return Poll::Ready(());
-        }
-        yielded = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// A cursor for a loop of the caller's own; see [`RetryBuilder::attempts`].
 ///
 /// Tell it how each attempt ended. Dropping it unsaid is a cancel.
 #[must_use = "a cursor does nothing until it is told of an attempt"]
-pub struct Attempts<E, T: Timer, P = Always, X: Optional = Plain> {
+pub struct Attempts<E, T: Timer, P = Always, X: MaybeExtras = Unset> {
     timer: T,
     predicate: P,
-    session: Session<T, X>,
+    tracker: Tracker<T, X>,
     fresh: Sequence,
     error: PhantomData<fn(E)>,
 }
@@ -216,7 +87,7 @@ impl<E, T, P, X> Attempts<E, T, P, X>
 where
     T: Timer,
     P: Predicate<E>,
-    X: InUse<E>,
+    X: ExtrasFor<E>,
 {
     /// Takes in an attempt's failure, and decides at once. The future it returns
     /// waits where a retry follows.
@@ -230,7 +101,7 @@ where
     /// Dropping the future ends the wait; the decision stands.
     pub fn failed(&mut self, error: E) -> Pause<E, T::Sleep> {
         let state = match self
-            .session
+            .tracker
             .failed(&self.timer, &mut self.predicate, &error)
         {
             None => PauseState::GaveUp(error),
@@ -243,7 +114,7 @@ where
     /// Takes in a success: tells the observer and the budget. It ends the sequence;
     /// [`reset`](Self::reset) begins another.
     pub fn succeeded(&mut self) {
-        self.session.succeeded(&self.timer);
+        self.tracker.succeeded(&self.timer);
     }
 
     /// Starts curve, count and clock anew, after progress: a connection that has
@@ -264,15 +135,15 @@ where
     /// assert_eq!(timer.run(attempts.failed("lost")), Err("lost"));
     /// ```
     pub fn reset(&mut self) {
-        self.session.restart(self.fresh);
-        self.session.begin(&self.timer);
+        self.tracker.restart(self.fresh);
+        self.tracker.begin(&self.timer);
     }
 }
 
-impl<E, T: Timer, P, X: Optional> fmt::Debug for Attempts<E, T, P, X> {
+impl<E, T: Timer, P, X: MaybeExtras> fmt::Debug for Attempts<E, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempts")
-            .field("failures", &self.session.failures())
+            .field("failures", &self.tracker.failures())
             .finish_non_exhaustive()
     }
 }

@@ -16,16 +16,23 @@ mod decision;
 mod entropy;
 mod event;
 mod extras;
+mod hooks;
 mod jitter;
 mod poller;
 mod real;
 mod retry;
+#[cfg(feature = "std")]
+mod retry_blocking;
+mod retry_with;
 mod sequence;
 #[cfg(target_has_atomic = "ptr")]
 mod sync;
+mod table;
 mod timer;
 #[cfg(feature = "tracing")]
 mod trace;
+mod tracker;
+mod unset;
 mod unwind;
 mod walk;
 #[cfg(feature = "std")]
@@ -47,9 +54,11 @@ pub use crate::{
     builder::RetryBuilder,
     decision::{Decision, GiveUp},
     event::Event,
-    extras::{Always, Extras, Plain},
+    extras::Extras,
+    hooks::Always,
     jitter::{InvalidJitter, Jitter},
     poller::{PollerBuilder, SequentialPoller},
     retry::Retry,
     timer::Timer,
+    unset::Unset,
 };

@@ -14,12 +14,15 @@ use pin_project::pin_project;
 
 use crate::{
     builder::RetryBuilder,
-    extras::{Always, InUse, Optional, Plain, Predicate, Session},
+    extras::{ExtrasFor, MaybeExtras},
+    hooks::{Always, Predicate},
     timer::Timer,
+    tracker::Tracker,
+    unset::Unset,
     unwind::guarded,
 };
 
-impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
+impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// Calls `op` until an attempt succeeds or the policy gives up.
     ///
     /// The future has a name, is lazy, and can be stored or spawned; nothing
@@ -64,14 +67,14 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
         P: Predicate<E>,
-        X: InUse<E>,
+        X: ExtrasFor<E>,
     {
         let sequence = self.sequence();
         Retry {
             op,
             predicate: self.predicate,
             timer: self.timer,
-            session: Session::new(sequence, self.extras),
+            tracker: Tracker::new(sequence, self.extras),
             state: State::Ready,
         }
     }
@@ -84,14 +87,14 @@ impl<T: Timer, P, X: Optional> RetryBuilder<T, P, X> {
 /// nothing.
 #[pin_project]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct Retry<F, Fut, T: Timer, P = Always, X: Optional = Plain> {
+pub struct Retry<F, Fut, T: Timer, P = Always, X: MaybeExtras = Unset> {
     // First, so that it is dropped before what it may borrow from.
     #[pin]
     state: State<Fut, T::Sleep>,
     op: F,
     predicate: P,
     timer: T,
-    session: Session<T, X>,
+    tracker: Tracker<T, X>,
 }
 
 #[pin_project(project = StateProjection)]
@@ -112,7 +115,7 @@ where
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     P: Predicate<E>,
-    X: InUse<E>,
+    X: ExtrasFor<E>,
 {
     type Output = Result<V, E>;
 
@@ -135,7 +138,7 @@ where
                 };
                 loop {
                     if !in_flight {
-                        this.session.begin(this.timer);
+                        this.tracker.begin(this.timer);
                         state.set(State::Attempt((this.op)()));
                     }
                     in_flight = false;
@@ -145,7 +148,7 @@ where
                     let result = ready!(attempt.poll(context));
                     // The attempt is dropped before anyone looks at its result.
                     state.set(State::Done);
-                    match this.session.ended(this.timer, this.predicate, result) {
+                    match this.tracker.ended(this.timer, this.predicate, result) {
                         ControlFlow::Break(result) => return Poll::Ready(result),
                         ControlFlow::Continue(Duration::ZERO) => {
                             state.set(State::Ready);
@@ -173,14 +176,14 @@ where
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     P: Predicate<E>,
-    X: InUse<E>,
+    X: ExtrasFor<E>,
 {
     fn is_terminated(&self) -> bool {
         matches!(self.state, State::Done)
     }
 }
 
-impl<F, Fut, T: Timer, P, X: Optional> fmt::Debug for Retry<F, Fut, T, P, X> {
+impl<F, Fut, T: Timer, P, X: MaybeExtras> fmt::Debug for Retry<F, Fut, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Ready => "ready",
@@ -190,7 +193,7 @@ impl<F, Fut, T: Timer, P, X: Optional> fmt::Debug for Retry<F, Fut, T, P, X> {
         };
         f.debug_struct("Retry")
             .field("state", &state)
-            .field("failures", &self.session.failures())
+            .field("failures", &self.tracker.failures())
             .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,19 @@ const FLOORS: [&[&str]; 5] = [
     &["timer"],
     // One policy and its doors.
     &[
-        "unwind", "event", "trace", "extras", "builder", "retry", "attempts",
+        "unwind",
+        "unset",
+        "event",
+        "trace",
+        "hooks",
+        "extras",
+        "tracker",
+        "builder",
+        "table",
+        "retry",
+        "retry_with",
+        "attempts",
+        "retry_blocking",
     ],
     // Polling.
     &["watch", "poller"],

@@ -13,7 +13,7 @@ use std::{
 
 use afterbeat::{
     Always, Backoff, Delays, Event, Extras, InvalidFactor, InvalidJitter, Jitter, ManualTimer,
-    Plain, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget,
+    Unset, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget,
     RetryBuilder, Timer, TokioTimer,
 };
 use tokio::time::Sleep;
@@ -85,8 +85,8 @@ fn a_poller_holds_40_bytes_beside_its_run_or_its_wait() {
 fn a_poller_can_be_named() {
     type Run = std::future::Ready<Result<(), u8>>;
     struct Held {
-        builder: PollerBuilder<TokioTimer, Plain, Backoff>,
-        pulled: afterbeat::SequentialPoller<fn() -> Run, Run, TokioTimer, Plain, Backoff>,
+        builder: PollerBuilder<TokioTimer, Unset, Backoff>,
+        pulled: afterbeat::SequentialPoller<fn() -> Run, Run, TokioTimer, Unset, Backoff>,
     }
     let run: fn() -> Run = || ready(Ok(()));
     let builder = PollerBuilder::new(Duration::ZERO).backoff(Backoff::new());
@@ -106,7 +106,7 @@ fn auto_traits_follow_from_the_parts() {
     value::<Backoff>();
     value::<Jitter>();
     value::<RetryBuilder>();
-    value::<RetryBuilder<TokioTimer, fn(&u8, u32) -> bool, Plain>>();
+    value::<RetryBuilder<TokioTimer, fn(&u8, u32) -> bool, Unset>>();
     value::<PollerBuilder>();
     value::<PollerStatus>();
     value::<Always>();

@@ -1052,7 +1052,7 @@ fn what_debug_shows() {
     let builder = PollerBuilder::with_timer(ManualTimer::new(), SECOND);
     assert_eq!(
         format!("{builder:?}"),
-        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: Plain, \
+        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: Unset, \
          immediate: true, .. }"
     );
     let (handle, driver) = builder.clone().driver(|_| || ready(Ok::<(), ()>(())));
