@@ -1,4 +1,4 @@
-//! The state machine under pull and push: one run, or one wait.
+//! What is polled, by a stream and by a driver: one run, or one wait.
 
 use core::{
     future::Future,

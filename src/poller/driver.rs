@@ -13,8 +13,11 @@ use pin_project::{pin_project, pinned_drop};
 
 use super::{
     AfterFailures, Cycle, IntervalBy, Pace, PollerBuilder,
-    control::{After, Payload, PollerHandle, PollerRemote, Shared, Step},
+    handle::PollerHandle,
+    machine::{After, Step},
     pace::FOREVER,
+    remote::PollerRemote,
+    shared::{Payload, Shared},
 };
 use crate::{extras::Plain, real::nanos, timer::Timer};
 

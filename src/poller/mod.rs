@@ -6,13 +6,21 @@ use core::{fmt, future::Future, time::Duration};
 use crate::timer::TokioTimer;
 use crate::{backoff::Backoff, extras::Plain, jitter::Jitter, real::nanos, timer::Timer};
 
-#[cfg(feature = "std")]
-mod control;
 mod cycle;
 #[cfg(feature = "std")]
 mod driver;
+#[cfg(feature = "std")]
+mod handle;
+#[cfg(feature = "std")]
+mod machine;
 mod pace;
 mod pull;
+#[cfg(feature = "std")]
+mod remote;
+#[cfg(feature = "std")]
+mod shared;
+#[cfg(feature = "std")]
+mod status;
 
 use self::{
     cycle::Cycle,
@@ -22,8 +30,10 @@ use self::{
 pub use self::pull::SequentialPoller;
 #[cfg(feature = "std")]
 pub use self::{
-    control::{PollerHandle, PollerPhase, PollerRemote, PollerStatus},
     driver::PollerDriver,
+    handle::PollerHandle,
+    remote::PollerRemote,
+    status::{PollerPhase, PollerStatus},
 };
 
 /// A poller's configuration: an interval, and what changes it.
