@@ -1,3 +1,5 @@
+//! A poller with an owner, and the future that drives it.
+
 use core::{
     fmt,
     future::Future,
@@ -12,10 +14,11 @@ use std::{
 use pin_project::{pin_project, pinned_drop};
 
 use super::{
-    AfterFailures, Cycle, IntervalBy, Pace, PollerBuilder,
+    builder::PollerBuilder,
+    cycle::Cycle,
     handle::PollerHandle,
     machine::{After, Step},
-    pace::FOREVER,
+    pace::{AfterFailures, FOREVER, IntervalBy, Pace},
     remote::PollerRemote,
     shared::{Payload, Shared},
 };

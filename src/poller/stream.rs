@@ -1,3 +1,5 @@
+//! A poller as a stream.
+
 use core::{
     fmt,
     future::{Future, poll_fn},
@@ -8,8 +10,44 @@ use core::{
 use futures_core::{FusedStream, Stream};
 use pin_project::pin_project;
 
-use super::{AfterFailures, Cycle, IntervalBy, Pace, PollerBuilder};
+use super::{
+    builder::PollerBuilder,
+    cycle::Cycle,
+    pace::{AfterFailures, IntervalBy, Pace},
+};
 use crate::{extras::Plain, timer::Timer};
+
+impl<T, G, B> PollerBuilder<T, G, B> {
+    /// Returns the poller as a stream of outcomes, driven by whoever polls it; see
+    /// [`SequentialPoller`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder};
+    /// use futures_util::StreamExt;
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut n = 0;
+    /// let poller = PollerBuilder::with_timer(&timer, Duration::from_secs(5)).stream(|| {
+    ///     n += 1;
+    ///     std::future::ready(if n == 2 { Err("down") } else { Ok(n) })
+    /// });
+    /// let outcomes: Vec<_> = timer.run(pin!(poller).take(3).collect());
+    /// assert_eq!(outcomes, [Ok(1), Err("down"), Ok(3)]);
+    /// ```
+    pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G, B>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<V, E>>,
+        T: Timer,
+        G: IntervalBy<V, E>,
+        B: AfterFailures,
+    {
+        SequentialPoller::new(self, op)
+    }
+}
 
 /// A poller driven by whoever polls it: an endless stream of outcomes.
 ///

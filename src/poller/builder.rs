@@ -1,0 +1,252 @@
+//! A poller's configuration.
+
+use core::{fmt, time::Duration};
+
+#[cfg(feature = "tokio")]
+use crate::timer::TokioTimer;
+use crate::{backoff::Backoff, extras::Plain, jitter::Jitter, real::nanos, timer::Timer};
+
+/// A poller's configuration: an interval, and what changes it.
+///
+/// The interval is a fixed delay: it begins when a run has ended. For every
+/// poller, whatever its runs do and however long they take:
+///
+/// - at most one run is alive;
+/// - between the end of a run and the start of the next lies a whole wait: no
+///   catch-up, no burst;
+/// - after a failure the wait is the longer of the interval's and the backoff's,
+///   so that an outage never makes it poll faster; an `Err` never ends it.
+///
+/// ```text
+/// run     |###|         |#############|         ||         ||
+/// wait        |---------|             |---------||---------|
+/// ```
+///
+/// # Examples
+///
+/// Pushed, in a task of its own:
+///
+/// ```
+/// use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// use afterbeat::PollerBuilder;
+///
+/// static RUNS: AtomicU32 = AtomicU32::new(0);
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async {
+///     RUNS.fetch_add(1, Ordering::Relaxed);
+///     Ok::<(), std::io::Error>(())
+/// });
+/// tokio::time::sleep(Duration::from_secs(12)).await;
+/// poller.shutdown().await.unwrap();
+/// assert_eq!(RUNS.load(Ordering::Relaxed), 3); // at 0, 5 and 10 s
+/// # }
+/// ```
+#[derive(Clone, Copy)]
+#[must_use = "a poller does nothing until `stream` or `spawn`"]
+pub struct PollerBuilder<
+    #[cfg(feature = "tokio")] T = TokioTimer,
+    #[cfg(not(feature = "tokio"))] T,
+    G = Plain,
+    B = Plain,
+> {
+    pub(super) timer: T,
+    pub(super) interval: u64,
+    pub(super) jitter: Jitter,
+    pub(super) backoff: B,
+    pub(super) immediate: bool,
+    pub(super) interval_by: G,
+}
+
+#[cfg(feature = "tokio")]
+impl PollerBuilder {
+    /// Returns a poller by tokio's clock that waits `interval` after each run.
+    ///
+    /// The first run is at once; no jitter, no backoff. `Duration::MAX` waits
+    /// for a trigger; zero yields once between two runs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let mut poller = pin!(
+    ///     PollerBuilder::new(Duration::from_secs(5)).stream(|| async { Ok::<_, ()>(7) })
+    /// );
+    /// assert_eq!(poller.as_mut().next().await, Some(Ok(7)));
+    /// # }
+    /// ```
+    pub const fn new(interval: Duration) -> Self {
+        Self::with_timer(TokioTimer, interval)
+    }
+}
+
+impl<T: Timer> PollerBuilder<T> {
+    /// Returns a poller by a timer of the caller's that waits `interval` after
+    /// each run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .stream(|| async { Ok::<_, ()>(timer.now().as_secs()) })
+    /// );
+    /// assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(0)));
+    /// assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(5)));
+    /// ```
+    pub const fn with_timer(timer: T, interval: Duration) -> Self {
+        Self {
+            timer,
+            interval: nanos(interval),
+            jitter: Jitter::NONE,
+            backoff: Plain,
+            immediate: true,
+            interval_by: Plain,
+        }
+    }
+}
+
+impl<T, G, B> PollerBuilder<T, G, B> {
+    /// Sets the jitter of the interval; it has no cap.
+    ///
+    /// A fleet started together spreads within a few runs; with
+    /// [`immediate(false)`](Self::immediate) the first run is spread too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(10))
+    ///         .jitter(Jitter::between(0.5, 1.5))
+    ///         .immediate(false)
+    ///         .stream(|| async { Ok::<_, ()>(timer.now()) })
+    /// );
+    /// let first = timer.run(poller.as_mut().next()).unwrap().unwrap();
+    /// assert!((5..=15).contains(&first.as_secs()));
+    /// ```
+    pub const fn jitter(mut self, jitter: Jitter) -> Self {
+        self.jitter = jitter;
+        self
+    }
+
+    /// Sets the backoff after consecutive failures; none unless set.
+    ///
+    /// After failure n in a row the wait is the longer of the interval's and of
+    /// the backoff's before retry n. The first success resets it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let backoff = Backoff::new()
+    ///     .initial_delay(Duration::from_secs(2))
+    ///     .jitter(Jitter::NONE);
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .backoff(backoff)
+    ///         .stream(|| async { Err::<(), _>(timer.now().as_secs()) })
+    /// );
+    /// for expected in [0, 5, 10, 18, 34] {
+    ///     assert_eq!(timer.run(poller.as_mut().next()), Some(Err(expected)));
+    /// }
+    /// ```
+    pub fn backoff(self, backoff: Backoff) -> PollerBuilder<T, G, Backoff> {
+        PollerBuilder {
+            timer: self.timer,
+            interval: self.interval,
+            jitter: self.jitter,
+            backoff,
+            immediate: self.immediate,
+            interval_by: self.interval_by,
+        }
+    }
+
+    /// Sets whether the first run is at once, as it is unless set, or after one
+    /// interval.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .immediate(false)
+    ///         .stream(|| async { Ok::<_, ()>(timer.now().as_secs()) })
+    /// );
+    /// assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(5)));
+    /// ```
+    pub const fn immediate(mut self, immediate: bool) -> Self {
+        self.immediate = immediate;
+        self
+    }
+
+    /// Asks a function for the interval after each run.
+    ///
+    /// The closure writes its argument's type. Its answer is the interval until
+    /// the next run has ended or another is set; `Duration::MAX` waits for a
+    /// trigger.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut left = [60, 3, 9].into_iter();
+    /// let mut poller = pin!(
+    ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .interval_by(|outcome: &Result<u64, ()>| {
+    ///             Duration::from_secs(outcome.unwrap_or(1))
+    ///         })
+    ///         .stream(|| std::future::ready(left.next().ok_or(())))
+    /// );
+    /// for expected in [0, 60, 63, 72, 73] {
+    ///     timer.run(poller.as_mut().next());
+    ///     assert_eq!(timer.now().as_secs(), expected);
+    /// }
+    /// ```
+    pub fn interval_by<V, E, F>(self, interval: F) -> PollerBuilder<T, F, B>
+    where
+        F: FnMut(&Result<V, E>) -> Duration,
+    {
+        PollerBuilder {
+            timer: self.timer,
+            interval: self.interval,
+            jitter: self.jitter,
+            backoff: self.backoff,
+            immediate: self.immediate,
+            interval_by: interval,
+        }
+    }
+}
+
+impl<T, G, B: fmt::Debug> fmt::Debug for PollerBuilder<T, G, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollerBuilder")
+            .field("interval", &Duration::from_nanos(self.interval))
+            .field("jitter", &self.jitter)
+            .field("backoff", &self.backoff)
+            .field("immediate", &self.immediate)
+            .finish_non_exhaustive()
+    }
+}
