@@ -6,6 +6,9 @@ use super::{
     status::PollerPhase,
 };
 
+#[cfg(test)]
+mod tests;
+
 #[derive(Clone, Copy)]
 pub(super) enum Order {
     Start,

@@ -6,9 +6,8 @@
     clippy::unchecked_time_subtraction,
     clippy::type_complexity,
     clippy::no_effect_underscore_binding,
-    clippy::struct_excessive_bools,
     reason = "nothing is outside a test binary; a test that underflows fails; types spelt out \
-              show what is compared; guards live; a model is plain"
+              show what is compared; guards live"
 )]
 
 mod any;

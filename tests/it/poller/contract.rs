@@ -19,7 +19,10 @@ use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, Polle
 
 use futures_util::{FutureExt, Stream, stream::FusedStream};
 
-use super::rig::{Flag, Order, Rig, Step};
+use super::{
+    reference::{Order, Step},
+    rig::{Flag, Rig},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

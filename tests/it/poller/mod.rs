@@ -1,4 +1,4 @@
-//! The poller: what must hold, and where it is shown. [`model`] is asked after every
+//! The poller: what must hold, and where it is shown. [`reference`] is asked after every
 //! step of a random sequence; the other tests are named by what they show.
 //!
 //! | | property | beside the model |
@@ -22,7 +22,12 @@
 //! | P17 | nothing is polled in vain | `nothing_is_polled_in_vain` |
 //! | P18 | a run sees what the last one did | `soak_poller` |
 
+// `reference` finds it in `super`, here as beside the machine.
+use afterbeat::PollerPhase;
+
 mod contract;
 mod herd;
 mod model;
+#[path = "../../../src/poller/machine/tests/model.rs"]
+mod reference;
 mod rig;

@@ -19,25 +19,7 @@ use afterbeat::{
     Backoff, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, PollerRemote, PollerStatus,
 };
 
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Order {
-    Start,
-    Stop,
-    Trigger,
-    SetInterval(Duration),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
-    Order(Order),
-    /// The same, given by the run in flight if there is one.
-    FromInside(Order),
-    Advance(Duration),
-    Finish(Result<(), ()>),
-    Panic,
-    Shutdown,
-    Drop,
-}
+use super::reference::{Order, Step};
 
 /// What the runs of a real poller are told, and what they tell.
 #[derive(Default)]
