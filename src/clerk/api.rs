@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     error::Cause,
-    state::Key,
+    request::Key,
     token::{ClientToken, SessionToken},
     transport::{Request, Response},
 };

@@ -115,8 +115,10 @@ mod file;
 #[cfg(feature = "clerk-http")]
 mod http;
 mod refresher;
+mod request;
 mod saved;
 mod sequence;
+mod settings;
 mod state;
 mod store;
 mod token;
@@ -130,8 +132,9 @@ pub use self::{
     api::{FrontendApi, InvalidFrontendApi},
     error::{Cause, Refusal, TokenError},
     event::{Counters, RefresherEvent, RefresherStatus},
-    refresher::{Refresher, RefresherBuilder, RefresherDriver, TokenRequest},
-    sequence::OutageVerdict,
+    refresher::{Refresher, RefresherBuilder, RefresherDriver},
+    request::TokenRequest,
+    settings::OutageVerdict,
     store::{MemoryStore, StoreLock, TokenStore},
     token::{Claims, ClientToken, InvalidClientToken, InvalidToken, SessionToken},
     transport::{Request, Response, Transport, TransportError},

@@ -29,7 +29,8 @@ use super::{
     api::FrontendApi,
     error::{Refusal, TokenError},
     event::{Counters, RefresherEvent, RefresherStatus},
-    sequence::OutageVerdict,
+    request::{Key, TokenRequest},
+    settings::{OutageVerdict, Settings},
     state::{Asker, Core, Flight, Freshness, Source, State, Task, Work},
     store::TokenStore,
     token::{ClientToken, InvalidToken, SessionToken},
@@ -54,19 +55,6 @@ const RELOAD: Backoff = Backoff::new()
 
 /// The least interval of the poller.
 const LEAST_INTERVAL: Duration = Duration::from_millis(100);
-
-/// What a refresher is told once and for all.
-pub(super) struct Settings {
-    pub(super) interval: Box<dyn Fn() -> Duration + Send + Sync>,
-    pub(super) max_elapsed: Duration,
-    pub(super) max_wait: Duration,
-    pub(super) attempt_timeout: Duration,
-    pub(super) verdict: OutageVerdict,
-    pub(super) refresh_ahead: bool,
-    pub(super) session_minter: bool,
-    pub(super) tag_retries: bool,
-    pub(super) wall_clock: fn() -> SystemTime,
-}
 
 /// A refresher's configuration: where the API is, how it is reached, and what the
 /// client holds.
@@ -394,60 +382,6 @@ fn next_look<T: Timer, X>(core: &Core<T, X>) -> Duration {
     let interval = (core.settings.interval)().max(LEAST_INTERVAL);
     let due = core.due_in(&core.lock());
     due.map_or(interval, |due| due.min(interval))
-}
-
-/// What a session token is asked for: by default the session's own, for the
-/// organization last active.
-///
-/// # Examples
-///
-/// ```
-/// use afterbeat::clerk::TokenRequest;
-///
-/// let request = TokenRequest::new().organization("org_1").force();
-/// # let _ = request;
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-#[must_use]
-pub struct TokenRequest {
-    pub(super) template: Option<String>,
-    pub(super) organization: Option<String>,
-    force: bool,
-}
-
-impl TokenRequest {
-    /// Returns a request for the session's own token.
-    pub const fn new() -> Self {
-        Self {
-            template: None,
-            organization: None,
-            force: false,
-        }
-    }
-
-    /// Asks for a token made from a JWT template.
-    pub fn template(mut self, name: impl Into<String>) -> Self {
-        self.template = Some(name.into());
-        self
-    }
-
-    /// Asks for a token for an organization; a template's token is for none.
-    pub fn organization(mut self, id: impl Into<String>) -> Self {
-        self.organization = Some(id.into());
-        self
-    }
-
-    /// Asks for a token for the personal account.
-    pub fn personal(self) -> Self {
-        self.organization("")
-    }
-
-    /// Asks for a new token, also where a cached one is good. A sequence in flight
-    /// is shared all the same.
-    pub fn force(mut self) -> Self {
-        self.force = true;
-        self
-    }
 }
 
 /// Hands out session tokens, and keeps the active one fresh; dropping it cancels
@@ -807,7 +741,7 @@ where
         }
     }
 
-    fn is_fresh(&self, state: &State<T::Instant>, key: &super::state::Key) -> bool {
+    fn is_fresh(&self, state: &State<T::Instant>, key: &Key) -> bool {
         matches!(self.cached(state, key), Some((_, Freshness::Fresh)))
     }
 

@@ -3,15 +3,17 @@
 use core::{panic::AssertUnwindSafe, time::Duration};
 use std::{io, sync::Arc};
 
-use futures::{FutureExt, lock::MutexGuard};
+use futures::{FutureExt, channel::oneshot, lock::MutexGuard};
 
 use super::{
     NETWORK, NETWORK_RETRIES, SESSION, SESSION_RETRIES,
     api::{Client, How, Session, minted},
     error::{Cause, Refusal, TokenError},
     event::{RefresherEvent, RefresherStatus},
+    request::Key,
     saved::Saved,
-    state::{Asker, Core, Ended, Freshness, Key, Moment, Work},
+    settings::OutageVerdict,
+    state::{Asker, Core, Ended, Flight, Freshness, InFlight, Moment, State, Task, Work},
     store::{StoreLock, TokenStore},
     token::{ClientToken, SessionToken},
     transport::{Request, Response, Transport},
@@ -31,21 +33,13 @@ const LOCKED: Backoff = Backoff::new()
     .max_delay(Duration::from_millis(100))
     .jitter(Jitter::FULL);
 
+/// How long callers share how work has ended, before it is begun again for them: the
+/// poller's own interval in clerk-js.
+const COOLDOWN: Duration = Duration::from_secs(5);
+
 /// How many retries a sequence makes where the machine is not connected at all: those
 /// of clerk-js 6.
 const OFFLINE_RETRIES: u32 = 3;
-
-/// What it means that the API fails while a sign-out is being verified: that `GET
-/// /v1/client` answers 500, or 403 for another reason than the user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum OutageVerdict {
-    /// Nothing: the user stays signed in, and the verification is retried by the
-    /// session schedule. The default.
-    #[default]
-    KeepAndBackOff,
-    /// A sign-out, as in clerk-js 5.59.0, which ends its polling so.
-    SignOut,
-}
 
 /// A sequence that ended with an error: the cause, and what its observer was told.
 struct Failure {
@@ -589,5 +583,73 @@ where
                 self.change(|state| state.to_forget = false);
             }
         }
+    }
+
+    /// The work in flight, or new work, which is to be begun once the lock has been
+    /// released.
+    pub(super) fn flight(
+        self: &Arc<Self>,
+        state: &mut State<T::Instant>,
+        work: &Work,
+        force: bool,
+        asker: Asker,
+    ) -> (Flight, Option<Task<()>>) {
+        let recent = |at| self.timer.elapsed(at) < COOLDOWN;
+        if let Some(InFlight { flight, ended, .. }) = state.flights.get(work) {
+            let shared = match *ended {
+                None => true,
+                // A mint that went well has left its token in the cache.
+                Some((_, true)) if *work != Work::Verify => false,
+                Some((at, _)) => asker == Asker::Caller && recent(at),
+            };
+            if shared {
+                return (flight.clone(), None);
+            }
+        }
+        let (end, ended) = oneshot::channel();
+        let core = Arc::clone(self);
+        let task = {
+            let work = work.clone();
+            async move {
+                let result = Arc::clone(&core).perform(work.clone(), force).await;
+                let now = core.timer.now();
+                if let Some(flight) = core.lock().flights.get_mut(&work) {
+                    flight.ended = Some((now, result.is_ok()));
+                }
+                // Nobody may be waiting.
+                let _ = end.send(result);
+            }
+        };
+        // The sender is dropped unsent where the driver has ended.
+        let flight = ended.map(|result| result.unwrap_or(Err(TokenError::Ended)));
+        let flight = flight.boxed().shared();
+        let kept = |work: &Work, ended: Option<(_, bool)>| {
+            *work == Work::Load || ended.is_none_or(|(at, _)| recent(at))
+        };
+        state
+            .flights
+            .retain(|work, flight| kept(work, flight.ended));
+        let in_flight = InFlight {
+            flight: flight.clone(),
+            ended: None,
+            failing: None,
+        };
+        state.flights.insert(work.clone(), in_flight);
+        (flight, Some(task.boxed()))
+    }
+
+    /// Gives work to the driver.
+    pub(super) fn begin(&self, task: Option<Task<()>>) {
+        if let Some(task) = task {
+            // Refused where the driver has ended: the flight tells.
+            let _ = self.work.unbounded_send(task);
+        }
+    }
+
+    /// The work in flight, or new work, begun.
+    pub(super) fn share(self: &Arc<Self>, work: &Work, force: bool, asker: Asker) -> Flight {
+        let (flight, task) = self.flight(&mut self.lock(), work, force, asker);
+        self.begin(task);
+        flight
     }
 }

@@ -9,8 +9,7 @@ use std::{
 };
 
 use futures::{
-    FutureExt,
-    channel::{mpsc::UnboundedSender, oneshot},
+    channel::mpsc::UnboundedSender,
     future::{Either, Shared, select},
     lock,
 };
@@ -19,11 +18,11 @@ use super::{
     api::{FrontendApi, Session},
     error::{Cause, Refusal, TokenError},
     event::{Counters, RefresherEvent, RefresherStatus},
-    refresher::{Settings, TokenRequest},
+    request::{Key, TokenRequest},
     saved::{Saved, SavedGate, SavedToken},
+    settings::Settings,
     store::TokenStore,
     token::{ClientToken, SessionToken},
-    transport::Transport,
 };
 use crate::{poller::PollerRemote, timer::Timer, watch::Watchers};
 
@@ -42,10 +41,6 @@ const CUTOFF: u64 = 5;
 /// two clocks' own difference.
 const SUSPENDED: Duration = Duration::from_secs(1);
 
-/// How long callers share how work has ended, before it is begun again for them: the
-/// poller's own interval in clerk-js.
-const COOLDOWN: Duration = Duration::from_secs(5);
-
 /// The longest that a `Retry-After` gates.
 const MAX_GATE: Duration = Duration::from_secs(24 * 3600);
 
@@ -57,14 +52,6 @@ pub(super) type Ended = Result<Option<SessionToken>, TokenError>;
 /// The end of work, for all who wait for it. Only the driver polls the work itself,
 /// so that no caller's runtime or death can touch it.
 pub(super) type Flight = Shared<Task<Ended>>;
-
-/// Which token: of which session, template and organization.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) session: String,
-    pub(super) template: Option<String>,
-    pub(super) organization: Option<String>,
-}
 
 /// What is done once for all who want it.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -92,12 +79,12 @@ pub(super) enum Source {
 }
 
 /// Work in flight, or work that has ended.
-struct InFlight<I> {
-    flight: Flight,
+pub(super) struct InFlight<I> {
+    pub(super) flight: Flight,
     /// When it ended, and whether well.
-    ended: Option<(I, bool)>,
+    pub(super) ended: Option<(I, bool)>,
     /// The last retry, and what failed before it.
-    failing: Option<(u32, Arc<Cause>)>,
+    pub(super) failing: Option<(u32, Arc<Cause>)>,
 }
 
 /// An instant, by the monotonic clock, and by the one that goes on while the machine
@@ -181,7 +168,7 @@ pub(super) struct State<I> {
     issuer: Option<(u64, Moment<I>)>,
     /// No request before this long after that instant.
     gate: Option<(I, Duration)>,
-    flights: HashMap<Work, InFlight<I>>,
+    pub(super) flights: HashMap<Work, InFlight<I>>,
     /// How many start-ups have failed in a row.
     pub(super) failed_loads: u32,
     pub(super) counters: Counters,
@@ -634,79 +621,5 @@ impl<T: Timer, X> Core<T, X> {
             Either::Left((result, _)) => Some(result),
             Either::Right(_) => None,
         }
-    }
-}
-
-impl<T, X> Core<T, X>
-where
-    T: Timer<Instant: Send + Sync, Sleep: Send> + Send + Sync + 'static,
-    X: Transport,
-{
-    /// The work in flight, or new work, which is to be begun once the lock has been
-    /// released.
-    pub(super) fn flight(
-        self: &Arc<Self>,
-        state: &mut State<T::Instant>,
-        work: &Work,
-        force: bool,
-        asker: Asker,
-    ) -> (Flight, Option<Task<()>>) {
-        let recent = |at| self.timer.elapsed(at) < COOLDOWN;
-        if let Some(InFlight { flight, ended, .. }) = state.flights.get(work) {
-            let shared = match *ended {
-                None => true,
-                // A mint that went well has left its token in the cache.
-                Some((_, true)) if *work != Work::Verify => false,
-                Some((at, _)) => asker == Asker::Caller && recent(at),
-            };
-            if shared {
-                return (flight.clone(), None);
-            }
-        }
-        let (end, ended) = oneshot::channel();
-        let core = Arc::clone(self);
-        let task = {
-            let work = work.clone();
-            async move {
-                let result = Arc::clone(&core).perform(work.clone(), force).await;
-                let now = core.timer.now();
-                if let Some(flight) = core.lock().flights.get_mut(&work) {
-                    flight.ended = Some((now, result.is_ok()));
-                }
-                // Nobody may be waiting.
-                let _ = end.send(result);
-            }
-        };
-        // The sender is dropped unsent where the driver has ended.
-        let flight = ended.map(|result| result.unwrap_or(Err(TokenError::Ended)));
-        let flight = flight.boxed().shared();
-        let kept = |work: &Work, ended: Option<(_, bool)>| {
-            *work == Work::Load || ended.is_none_or(|(at, _)| recent(at))
-        };
-        state
-            .flights
-            .retain(|work, flight| kept(work, flight.ended));
-        let in_flight = InFlight {
-            flight: flight.clone(),
-            ended: None,
-            failing: None,
-        };
-        state.flights.insert(work.clone(), in_flight);
-        (flight, Some(task.boxed()))
-    }
-
-    /// Gives work to the driver.
-    pub(super) fn begin(&self, task: Option<Task<()>>) {
-        if let Some(task) = task {
-            // Refused where the driver has ended: the flight tells.
-            let _ = self.work.unbounded_send(task);
-        }
-    }
-
-    /// The work in flight, or new work, begun.
-    pub(super) fn share(self: &Arc<Self>, work: &Work, force: bool, asker: Asker) -> Flight {
-        let (flight, task) = self.flight(&mut self.lock(), work, force, asker);
-        self.begin(task);
-        flight
     }
 }
