@@ -1,10 +1,16 @@
-//! What the project says of itself: its floors, and the tests that the README
-//! names.
+//! What the project says of itself: its floors, its imports, and the tests that the
+//! README names.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use self::imports::{Edges, File, Files, circles, edges, read};
+
+#[path = "project/imports.rs"]
+mod imports;
+
 /// A module uses the modules before it in this list, nothing else. A new module
-/// takes its place here first.
+/// takes its place here first. Inside a folder the order is what the imports say: they
+/// form no circle.
 const FLOORS: [&[&str]; 5] = [
     // Pure: no clock, no I/O, no async.
     &[
@@ -34,106 +40,150 @@ const FLOORS: [&[&str]; 5] = [
     &["clerk"],
 ];
 
-/// The sources of a module, without comments.
-fn source(module: &str) -> String {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join(format!("{module}.rs"))];
-    if let Ok(folder) = fs::read_dir(src.join(module)) {
-        files.extend(folder.map(|entry| entry.unwrap().path()));
-    }
-    let code = files
-        .into_iter()
-        .filter_map(|file| fs::read_to_string(file).ok());
-    code.flat_map(|text| {
-        let lines = text
-            .lines()
-            .map(|line| line.split("//").next().unwrap().to_owned());
-        lines.collect::<Vec<_>>()
-    })
-    .collect::<Vec<_>>()
-    .join("\n")
+/// What decides on a higher floor, and is as pure as the lowest.
+const ALSO_PURE: [&str; 2] = ["poller::pace", "poller::machine"];
+
+fn crate_files() -> Files {
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "")
 }
 
-/// The modules named after `crate::`, also in a group of braces.
-fn uses(source: &str) -> BTreeSet<String> {
-    let name = |text: &str| -> String {
-        let ends = |c: char| !(c.is_alphanumeric() || c == '_');
-        text.trim_start().split(ends).next().unwrap().to_owned()
+/// Who uses what of a module above, or of one that has no floor.
+fn uphill(edges: &Edges) -> Vec<String> {
+    let floors = FLOORS.concat();
+    let rank = |file: &str| {
+        let module = file.split("::").next();
+        floors.iter().position(|of| Some(*of) == module)
     };
-    let mut found = BTreeSet::new();
-    for rest in source.split("crate::").skip(1) {
-        let Some(group) = rest.strip_prefix('{') else {
-            found.insert(name(rest));
-            continue;
-        };
-        let (mut depth, mut start) = (0, 0);
-        for (at, c) in group.char_indices() {
-            match c {
-                '{' => depth += 1,
-                '}' if depth > 0 => depth -= 1,
-                ',' | '}' if depth == 0 => {
-                    found.insert(name(&group[start..at]));
-                    start = at + 1;
-                }
-                _ => {}
-            }
-            if c == '}' && depth == 0 && start == at + 1 {
-                break;
-            }
-        }
+    let mut uphill = Vec::new();
+    for (file, used) in edges {
+        let wrong = |used: &&String| rank(used).is_none_or(|used| Some(used) > rank(file));
+        uphill.extend(
+            used.iter()
+                .filter(wrong)
+                .map(|used| format!("{file} uses {used}")),
+        );
     }
-    found.remove("");
-    found
+    uphill
 }
 
 #[test]
 fn no_import_runs_uphill() {
-    let mut below = BTreeSet::new();
-    for module in FLOORS.concat() {
-        let source = source(module);
-        assert!(!source.is_empty(), "no module `{module}`");
-        let uphill: Vec<_> = uses(&source)
-            .into_iter()
-            .filter(|used| used != module && !below.contains(used))
-            .collect();
-        assert!(
-            uphill.is_empty(),
-            "`{module}` uses {uphill:?}, above it or unlisted"
-        );
-        below.insert(module.to_owned());
-    }
-    let root = source("lib");
-    let modules = root.lines().filter_map(|line| line.strip_prefix("mod "));
-    for module in modules.map(|line| line.trim_end_matches(';')) {
-        assert!(below.contains(module), "`{module}` has no floor");
-    }
+    let files = crate_files();
+    let modules = files.keys().filter_map(|file| file.split("::").next());
+    let modules: BTreeSet<_> = modules.filter(|module| !module.is_empty()).collect();
+    assert_eq!(modules, FLOORS.concat().into_iter().collect());
+    let uphill = uphill(&edges(&files));
+    assert!(uphill.is_empty(), "{uphill:#?}");
 }
 
 #[test]
-fn the_ground_floor_is_pure() {
+fn no_imports_form_a_circle() {
+    let circles = circles(edges(&crate_files()));
+    assert!(circles.is_empty(), "{circles:#?}");
+}
+
+#[test]
+fn what_decides_is_pure() {
+    let files = crate_files();
     // `sync` only chooses names, for the poller's lock too.
-    for module in FLOORS[0].iter().filter(|module| **module != "sync") {
-        let source = source(module);
-        for impure in [
-            "std::",
-            "async",
-            "Future",
-            "Instant",
-            "SystemTime",
-            "unsafe",
-        ] {
-            assert!(!source.contains(impure), "`{module}` names `{impure}`");
+    let ground = FLOORS[0].iter().filter(|module| **module != "sync");
+    for module in ground.chain(&ALSO_PURE) {
+        let within = |file: &str| file == *module || file.starts_with(&format!("{module}::"));
+        let parts = files
+            .iter()
+            .filter(|(file, _)| within(file) && !file.contains("::tests"));
+        for (file, names) in parts {
+            let impure = [
+                "std",
+                "async",
+                "Future",
+                "Waker",
+                "Mutex",
+                "Timer",
+                "Instant",
+                "SystemTime",
+                "unsafe",
+            ];
+            let named: Vec<_> = names.names().filter(|name| impure.contains(name)).collect();
+            assert!(named.is_empty(), "`{file}` names {named:?}");
         }
     }
 }
 
+fn planted(sources: &[(&str, &str)]) -> Edges {
+    let parse = |(module, source): &(&str, &str)| ((*module).to_owned(), File::parse(source));
+    edges(&sources.iter().map(parse).collect())
+}
+
 #[test]
-fn an_uphill_import_would_be_seen() {
-    let source = "use crate::{\n    backoff::{Backoff, Walk},\n    poller,\n};\ncrate::retry::x();";
+fn an_uphill_import_inside_a_folder_would_be_seen() {
+    let edges = planted(&[
+        ("", "pub use crate::poller::Phase;"),
+        ("sync", "pub(crate) use core::mem;"),
+        ("backoff", "use crate::sync::mem; // crate::poller"),
+        ("timer", "mod manual; pub use self::manual::Manual;"),
+        (
+            "timer::manual",
+            "use super::super::{backoff::{self, Walk}, Phase};",
+        ),
+        ("poller", "mod status; pub use self::status::Phase;"),
+        (
+            "poller::status",
+            "fn f() -> crate::timer::Manual { super::super::clerk::key() }",
+        ),
+        ("clerk", "fn key() {}"),
+    ]);
+    let expected = [
+        "poller::status uses clerk",
+        "timer::manual uses poller::status",
+    ];
+    assert_eq!(uphill(&edges), expected);
+    assert!(edges["backoff"].contains("sync"));
+    assert!(edges["timer::manual"].contains("backoff"));
+    assert!(edges["poller::status"].contains("timer::manual"));
+}
+
+#[test]
+fn a_circle_inside_a_folder_would_be_seen() {
+    let poller = |parent, driver, pace| {
+        let folder = [
+            ("poller", parent),
+            ("poller::driver", driver),
+            ("poller::pace", pace),
+        ];
+        circles(planted(&folder))
+    };
+    let parent = "mod driver; mod pace; pub use self::{driver::Driver, pace::Pace};";
+    let none: [&str; 0] = [];
     assert_eq!(
-        uses(source),
-        ["backoff", "poller", "retry"].map(String::from).into()
+        poller(parent, "use super::{pace::{self, Pace}};", "struct Pace;"),
+        none
     );
+    let both = ["poller::driver", "poller::pace"];
+    assert_eq!(
+        poller(parent, "use super::Pace;", "use super::{Driver as D};"),
+        both
+    );
+    assert_eq!(
+        poller(
+            parent,
+            "use super::pace; fn f() { pace::x() }",
+            "use super::Driver;"
+        ),
+        both
+    );
+    assert_eq!(
+        poller(
+            parent,
+            "impl super::Pace {}",
+            "fn x(_: crate::poller::Driver) {}"
+        ),
+        both
+    );
+    // A folder's own file that uses what it hands on to its parts.
+    let builder = "mod driver; pub use self::driver::Driver; fn drive() -> Driver {}";
+    let both = ["poller", "poller::driver"];
+    assert_eq!(poller(builder, "impl super::Builder {}", ""), both);
 }
 
 #[test]
