@@ -457,7 +457,8 @@ impl Log {
                     say(format_args!("client {client}: {error}, gives up: {reason}"));
                 }
             }
-            Event::Succeeded { elapsed, .. } if elapsed > MAX_DELAY.max(self.longest_call * 2) => {
+            Event::Succeeded { .. } if event.elapsed() > MAX_DELAY.max(self.longest_call * 2) => {
+                let elapsed = event.elapsed();
                 self.longest_call = elapsed;
                 say(format_args!("client {client}: served after {elapsed:.2?}"));
             }

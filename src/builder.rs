@@ -9,6 +9,7 @@ use crate::budget::RetryBudget;
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 use crate::{
+    attempt_timeout::AttemptTimeout,
     backoff::Backoff,
     decision::Decision,
     event::Event,
@@ -327,7 +328,7 @@ impl<T, P, X> RetryBuilder<T, P, X> {
 impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     fn with_extras<Y>(
         self,
-        change: impl FnOnce(Extras<X::Observer, X::Budget>) -> Y,
+        change: impl FnOnce(Extras<X::Observer, X::Budget, X::Cutter>) -> Y,
     ) -> RetryBuilder<T, P, Y> {
         RetryBuilder {
             timer: self.timer,
@@ -340,10 +341,15 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
 
     /// Limits the time from the first attempt's start to the last wait's end.
     ///
-    /// A wait that would end after the limit is not begun: the last error is
-    /// returned at once. A running attempt is not cut. The limit only tightens;
-    /// for a limit in time alone add
-    /// [`without_max_retries`](Self::without_max_retries).
+    /// A wait that would end after the limit is not begun: the last error is returned
+    /// immediately. A running attempt is not cut; for that use
+    /// [`attempt_timeout`](Self::attempt_timeout). The limit only tightens; for a limit in
+    /// time alone add [`without_max_retries`](Self::without_max_retries). `Duration::MAX`
+    /// is no limit.
+    ///
+    /// The time counts from the first attempt, however long that went well: a connection
+    /// that held for an hour has used up the hour when it is lost. A loop that makes
+    /// progress reports it by [`Attempts::reset`](crate::Attempts::reset).
     ///
     /// # Examples
     ///
@@ -361,7 +367,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     pub fn max_elapsed(
         self,
         limit: Duration,
-    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget, X::Cutter>> {
         self.with_extras(|extras| extras.max_elapsed(limit))
     }
 
@@ -385,7 +391,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     pub fn max_retry_after(
         self,
         limit: Duration,
-    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget, X::Cutter>> {
         self.with_extras(|extras| extras.max_retry_after(limit))
     }
 
@@ -404,15 +410,19 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// let waits: Duration = Backoff::new().delays_seeded(7).take(4).sum();
     /// assert_eq!(timer.now(), waits);
     /// ```
-    pub fn seed(self, seed: u64) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget>> {
+    pub fn seed(self, seed: u64) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget, X::Cutter>> {
         self.with_extras(|extras| extras.seed(seed))
     }
 
     /// Sets the budget that retries are paid from, shared with other policies: a
     /// `&'static`, a reference, or an `Arc`.
     ///
-    /// A retry that it refuses ends the sequence at once with the attempt's own
-    /// error. It never delays or refuses a first attempt.
+    /// A retry is paid for when it is sent, after its wait. If the budget refuses it, the
+    /// sequence waits again, by the curve and within its limits; see [`RetryBudget`]. A
+    /// first attempt is never delayed or refused.
+    ///
+    /// While it waits, a sequence with a budget keeps its last error, so a future is
+    /// `Send` only if the error is.
     ///
     /// # Examples
     ///
@@ -433,21 +443,66 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// assert_eq!(calls, 1000 + 6);
     /// ```
     #[cfg(target_has_atomic = "ptr")]
-    pub fn budget<B>(self, budget: B) -> RetryBuilder<T, P, Extras<X::Observer, B>>
+    pub fn budget<B>(self, budget: B) -> RetryBuilder<T, P, Extras<X::Observer, B, X::Cutter>>
     where
         B: Deref<Target = RetryBudget>,
     {
         self.with_extras(|extras| extras.budget(budget))
     }
 
-    /// Sets the observer, which is told of each retry and of the end.
+    /// Limits each attempt of [`retry`](Self::retry) and
+    /// [`retry_with`](Self::retry_with) to `limit`, by the policy's own timer.
     ///
-    /// It is called after the decision and before the wait begins. The closure
-    /// writes its error's type, as in `|event: Event<'_, Error>|`.
+    /// An attempt that is still pending when its time is up is dropped, and fails with
+    /// what `error` returns; the predicate sees that error like any other. An attempt
+    /// that blocks its thread cannot be cut. `Duration::MAX` is no limit. Attempts of a
+    /// [cursor](Self::attempts) and of [`retry_blocking`](Self::retry_blocking) are the
+    /// caller's to cut.
+    ///
+    /// The limit in time of the whole sequence, [`max_elapsed`](Self::max_elapsed), never
+    /// cuts an attempt. Set this limit for every call over a network.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{future::pending, time::Duration};
+    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    ///
+    /// #[derive(Debug, PartialEq)]
+    /// enum Error { TimedOut }
+    ///
+    /// let timer = ManualTimer::new();
+    /// let policy = RetryBuilder::with_timer(&timer)
+    ///     .backoff(Backoff::constant(Duration::from_secs(1)))
+    ///     .max_retries(2)
+    ///     .attempt_timeout(Duration::from_secs(5), || Error::TimedOut);
+    /// let result = timer.run(policy.retry(|| pending::<Result<(), _>>()));
+    /// assert_eq!(result, Err(Error::TimedOut));
+    /// assert_eq!(timer.now(), Duration::from_secs(5 + 1 + 5 + 1 + 5));
+    /// ```
+    pub fn attempt_timeout<E, F>(
+        self,
+        limit: Duration,
+        error: F,
+    ) -> RetryBuilder<T, P, Extras<X::Observer, X::Budget, AttemptTimeout<F>>>
+    where
+        F: FnMut() -> E,
+    {
+        self.with_extras(|extras| extras.attempt_timeout(AttemptTimeout::new(limit, error)))
+    }
+
+    /// Adds an observer, which sees every retry and the end.
+    ///
+    /// It is called after the decision and before the wait begins. Several observers are
+    /// called in the order in which they were added. Annotate the closure's error type, as
+    /// in `|event: Event<'_, Error>|`; it can't be inferred here.
+    ///
+    /// With an observer the clock is read once when a sequence begins, and whenever the
+    /// observer asks for [`Event::elapsed`].
     ///
     /// # Panics
     ///
-    /// A panic in the observer passes through the door; no retry follows.
+    /// A panic in the observer passes through to the caller; no retry follows.
     ///
     /// # Examples
     ///
@@ -464,7 +519,10 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// let _ = timer.run(policy.retry(|| async { Err::<(), u16>(503) }));
     /// assert_eq!(retries, 4);
     /// ```
-    pub fn observe<E, F>(self, observer: F) -> RetryBuilder<T, P, Extras<F, X::Budget>>
+    pub fn observe<E, F>(
+        self,
+        observer: F,
+    ) -> RetryBuilder<T, P, Extras<(X::Observer, F), X::Budget, X::Cutter>>
     where
         F: FnMut(Event<'_, E>),
     {

@@ -10,7 +10,7 @@ use core::{fmt, time::Duration};
 ///
 /// # Examples
 ///
-/// A server's hint is a floor under the wait:
+/// A wait that the server asks for is a floor:
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,18 +24,46 @@ use core::{fmt, time::Duration};
 /// });
 /// # let _ = policy;
 /// ```
+///
+/// A curve of the caller's own, as a table. The predicate is asked after the last failure
+/// too, so it must have an answer beyond the table:
+///
+/// ```
+/// use std::time::Duration;
+/// use afterbeat::{Decision, ManualTimer, RetryBuilder, Timer};
+///
+/// const WAITS: [u64; 3] = [10, 20, 500]; // milliseconds
+///
+/// let timer = ManualTimer::new();
+/// let policy = RetryBuilder::with_timer(&timer)
+///     .max_retries(WAITS.len() as u32)
+///     .should_retry(|_: &&str, iteration| match WAITS.get(iteration as usize - 1) {
+///         Some(wait) => Decision::RetryIn(Duration::from_millis(*wait)),
+///         None => Decision::GiveUp,
+///     });
+/// assert_eq!(timer.run(policy.retry(|| async { Err::<(), _>("refused") })), Err("refused"));
+/// assert_eq!(timer.now(), Duration::from_millis(10 + 20 + 500));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Decision {
     /// Retry after the backoff's wait.
     Retry,
-    /// Retry, but not before this long from now.
+    /// Retry, but not before this long from now: what a server's `Retry-After` asks for.
     ///
-    /// The interval the wait is drawn from slides up to begin here at the
-    /// earliest and keeps its width, so that clients given one hint still
-    /// spread. Such a wait may exceed the backoff's maximum delay; a hint above
-    /// the limit for hints gives up instead.
+    /// If the backoff's wait can be shorter, the wait is drawn from an interval that begins
+    /// here instead. It is as wide as the backoff's, or half of this duration if that is
+    /// more, so clients that are given one value spread out; with
+    /// [`Jitter::NONE`](crate::Jitter::NONE) the wait is exactly this. It may exceed the
+    /// backoff's maximum delay. A duration above the policy's limit
+    /// ([`max_retry_after`](crate::RetryBuilder::max_retry_after)) gives up instead.
     RetryAfter(Duration),
+    /// Retry after exactly this long, without jitter, whatever the backoff's wait is.
+    ///
+    /// It may be shorter than the backoff's wait or exceed its maximum delay. The limits
+    /// hold, that of [`max_retry_after`](crate::RetryBuilder::max_retry_after) too, and the
+    /// curve advances; the schedule that a policy prints does not know of it.
+    RetryIn(Duration),
     /// Do not retry: the error is final.
     GiveUp,
 }
@@ -69,7 +97,7 @@ pub enum GiveUp {
     MaxRetryAfter,
     /// The next wait would have ended after the limit in time.
     MaxElapsed,
-    /// The retry budget had nothing left.
+    /// The retry budget refused the retry, and the limits allowed no further wait.
     Budget,
 }
 

@@ -7,8 +7,8 @@ use crate::jitter::share_of_one_more;
 /// The source of a sequence's draws: fresh entropy, or a seed's own sequence.
 ///
 /// Takes eight bytes, and nothing is touched before the first draw.
-#[derive(Clone, Copy)]
-pub(crate) struct Entropy(Option<NonZeroU64>);
+#[derive(Clone, Copy, Debug)]
+pub struct Entropy(Option<NonZeroU64>);
 
 impl Entropy {
     pub(crate) const FRESH: Self = Self(None);

@@ -3,28 +3,31 @@
 use core::{fmt, time::Duration};
 
 use crate::{
+    account::{Account, Payer},
+    attempt_timeout::{Cutter, CutterFor},
     entropy::{Entropy, fresh},
     event::Event,
-    hooks::{Observer, Payer},
+    hooks::Observer,
     real::nanos,
     sequence::Limits,
     timer::Timer,
     unset::Unset,
 };
 
-pub(crate) use crate::unset::Unset as Plain;
-
-/// The extras of a policy with a limit in time or on hints, a seed, an observer
-/// `O` or a budget `B`; [`Unset`] in their place stands for none.
+/// The extras of a policy with a limit in time or on hints, a seed, observers `O`, a
+/// budget `B` or a limit `C` of each attempt; [`Unset`] in their place stands for none.
+///
+/// `O` is a pair: the observers named before (at first [`Unset`]) and the one named last.
 #[derive(Clone, Copy)]
-pub struct Extras<O = Unset, B = Unset> {
+pub struct Extras<O = Unset, B = Unset, C = Unset> {
     limits: Limits,
     entropy: Entropy,
     observer: O,
     budget: B,
+    cutter: C,
 }
 
-impl<O, B> Extras<O, B> {
+impl<O, B, C> Extras<O, B, C> {
     pub(crate) fn max_elapsed(mut self, limit: Duration) -> Self {
         self.limits.max_elapsed = nanos(limit);
         self
@@ -40,47 +43,91 @@ impl<O, B> Extras<O, B> {
         self
     }
 
-    pub(crate) fn observe<N>(self, observer: N) -> Extras<N, B> {
+    pub(crate) fn observe<N>(self, observer: N) -> Extras<(O, N), B, C> {
         Extras {
             limits: self.limits,
             entropy: self.entropy,
-            observer,
+            observer: (self.observer, observer),
             budget: self.budget,
+            cutter: self.cutter,
         }
     }
 
-    #[cfg(target_has_atomic = "ptr")]
-    pub(crate) fn budget<N>(self, budget: N) -> Extras<O, N> {
+    pub(crate) fn budget<N>(self, budget: N) -> Extras<O, N, C> {
         Extras {
             limits: self.limits,
             entropy: self.entropy,
             observer: self.observer,
             budget,
+            cutter: self.cutter,
+        }
+    }
+
+    pub(crate) fn attempt_timeout<N>(self, cutter: N) -> Extras<O, B, N> {
+        Extras {
+            limits: self.limits,
+            entropy: self.entropy,
+            observer: self.observer,
+            budget: self.budget,
+            cutter,
         }
     }
 }
 
-impl<O, B> fmt::Debug for Extras<O, B> {
+impl<O, B, C> fmt::Debug for Extras<O, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extras").finish_non_exhaustive()
     }
 }
 
-/// [`Unset`] or [`Extras`].
+/// What a policy carries: [`Unset`] or [`Extras`].
 pub trait MaybeExtras: Sized {
     type Observer;
-    type Budget;
+    type Budget: Payer;
+    type Cutter: Cutter;
+    type Running: Running;
+
+    fn into_extras(self) -> Extras<Self::Observer, Self::Budget, Self::Cutter>;
+    fn limits(&self) -> Limits;
+    /// What a sequence holds of them.
+    fn run(self) -> Self::Running;
+}
+
+/// What a policy carries whose attempts fail with `E`.
+pub trait ExtrasFor<E>: MaybeExtras<Running: RunningFor<E>> {}
+
+impl<E, X: MaybeExtras<Running: RunningFor<E>>> ExtrasFor<E> for X {}
+
+/// The extras of a sequence.
+pub trait Running {
+    type Account: Account;
+    type Cutter: Cutter;
     /// Where a sequence keeps the instant it began, if it keeps one.
     type Begun<I: Copy>: Copy + Default;
+    /// What makes a sequence draw its first numbers again.
+    type Seed: Copy;
 
-    fn into_extras(self) -> Extras<Self::Observer, Self::Budget>;
+    fn account(&mut self) -> &mut Self::Account;
+    fn cutter(&mut self) -> &mut Self::Cutter;
     fn limits(&self) -> Limits;
+    fn elapsed<T: Timer>(timer: &T, begun: Self::Begun<T::Instant>) -> Duration;
+    fn draw(&mut self) -> u64;
+    fn seed(&self) -> Self::Seed;
+    fn reseed(&mut self, seed: Self::Seed);
+}
+
+/// The extras of a sequence whose attempts fail with `E`.
+pub trait RunningFor<E>: Running<Cutter: CutterFor<E>> {
+    const LISTENS: bool;
+    fn begin<T: Timer>(&self, timer: &T) -> Self::Begun<T::Instant>;
+    fn tell(&mut self, event: Event<'_, E>);
 }
 
 impl MaybeExtras for Unset {
     type Observer = Self;
     type Budget = Self;
-    type Begun<I: Copy> = ();
+    type Cutter = Self;
+    type Running = Self;
 
     fn into_extras(self) -> Extras {
         Extras {
@@ -88,18 +135,63 @@ impl MaybeExtras for Unset {
             entropy: Entropy::FRESH,
             observer: self,
             budget: self,
+            cutter: self,
         }
     }
 
     fn limits(&self) -> Limits {
         Limits::DEFAULT
     }
+
+    fn run(self) -> Self {
+        self
+    }
 }
 
-impl<O, B> MaybeExtras for Extras<O, B> {
+impl Running for Unset {
+    type Account = Self;
+    type Cutter = Self;
+    type Begun<I: Copy> = ();
+    type Seed = ();
+
+    fn account(&mut self) -> &mut Self {
+        self
+    }
+
+    fn cutter(&mut self) -> &mut Self {
+        self
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::DEFAULT
+    }
+
+    fn elapsed<T: Timer>(_: &T, (): ()) -> Duration {
+        Duration::ZERO
+    }
+
+    fn draw(&mut self) -> u64 {
+        fresh()
+    }
+
+    fn seed(&self) {}
+
+    fn reseed(&mut self, (): ()) {}
+}
+
+impl<E> RunningFor<E> for Unset {
+    const LISTENS: bool = false;
+
+    fn begin<T: Timer>(&self, _: &T) {}
+
+    fn tell(&mut self, _: Event<'_, E>) {}
+}
+
+impl<O, B: Payer, C: Cutter> MaybeExtras for Extras<O, B, C> {
     type Observer = O;
     type Budget = B;
-    type Begun<I: Copy> = Option<I>;
+    type Cutter = C;
+    type Running = Extras<O, B::Account, C>;
 
     fn into_extras(self) -> Self {
         self
@@ -108,50 +200,37 @@ impl<O, B> MaybeExtras for Extras<O, B> {
     fn limits(&self) -> Limits {
         self.limits
     }
+
+    fn run(self) -> Self::Running {
+        Extras {
+            limits: self.limits,
+            entropy: self.entropy,
+            observer: self.observer,
+            budget: self.budget.open(),
+            cutter: self.cutter,
+        }
+    }
 }
 
-/// Extras in use by a sequence whose attempts fail with `E`.
-pub trait ExtrasFor<E>: MaybeExtras {
-    const LISTENS: bool;
-    fn begin<T: Timer>(&self, timer: &T) -> Self::Begun<T::Instant>;
-    fn elapsed<T: Timer>(&self, timer: &T, begun: Self::Begun<T::Instant>) -> Duration;
-    fn draw(&mut self) -> u64;
-    fn tell(&mut self, event: Event<'_, E>);
-    fn pay(&self) -> bool;
-    fn earn(&self, retries: u32);
-}
+impl<O, A: Account, C: Cutter> Running for Extras<O, A, C> {
+    type Account = A;
+    type Cutter = C;
+    type Begun<I: Copy> = Option<I>;
+    type Seed = Entropy;
 
-impl<E> ExtrasFor<E> for Unset {
-    const LISTENS: bool = false;
-
-    fn begin<T: Timer>(&self, _: &T) {}
-
-    fn elapsed<T: Timer>(&self, _: &T, (): ()) -> Duration {
-        Duration::ZERO
+    fn account(&mut self) -> &mut A {
+        &mut self.budget
     }
 
-    fn draw(&mut self) -> u64 {
-        fresh()
+    fn cutter(&mut self) -> &mut C {
+        &mut self.cutter
     }
 
-    fn tell(&mut self, _: Event<'_, E>) {}
-
-    fn pay(&self) -> bool {
-        true
+    fn limits(&self) -> Limits {
+        self.limits
     }
 
-    fn earn(&self, _: u32) {}
-}
-
-impl<E, O: Observer<E>, B: Payer> ExtrasFor<E> for Extras<O, B> {
-    const LISTENS: bool = O::LISTENS;
-
-    fn begin<T: Timer>(&self, timer: &T) -> Option<T::Instant> {
-        let needed = O::LISTENS || self.limits.max_elapsed < u64::MAX;
-        needed.then(|| timer.now())
-    }
-
-    fn elapsed<T: Timer>(&self, timer: &T, begun: Option<T::Instant>) -> Duration {
+    fn elapsed<T: Timer>(timer: &T, begun: Option<T::Instant>) -> Duration {
         begun.map_or(Duration::ZERO, |begun| timer.elapsed(begun))
     }
 
@@ -159,15 +238,24 @@ impl<E, O: Observer<E>, B: Payer> ExtrasFor<E> for Extras<O, B> {
         self.entropy.draw()
     }
 
+    fn seed(&self) -> Entropy {
+        self.entropy
+    }
+
+    fn reseed(&mut self, seed: Entropy) {
+        self.entropy = seed;
+    }
+}
+
+impl<E, O: Observer<E>, A: Account, C: CutterFor<E>> RunningFor<E> for Extras<O, A, C> {
+    const LISTENS: bool = O::LISTENS;
+
+    fn begin<T: Timer>(&self, timer: &T) -> Option<T::Instant> {
+        let needed = O::LISTENS || self.limits.max_elapsed < u64::MAX;
+        needed.then(|| timer.now())
+    }
+
     fn tell(&mut self, event: Event<'_, E>) {
         self.observer.tell(event);
-    }
-
-    fn pay(&self) -> bool {
-        self.budget.pay()
-    }
-
-    fn earn(&self, retries: u32) {
-        self.budget.earn(retries);
     }
 }

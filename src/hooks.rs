@@ -1,10 +1,5 @@
 //! What a policy asks and tells while a sequence runs.
 
-#[cfg(target_has_atomic = "ptr")]
-use core::ops::Deref;
-
-#[cfg(target_has_atomic = "ptr")]
-use crate::budget::RetryBudget;
 use crate::{decision::Decision, event::Event, unset::Unset};
 
 /// The predicate of a policy without one: every error is retried.
@@ -32,7 +27,7 @@ where
     }
 }
 
-/// Is told of events: a closure, or [`Unset`] for nobody.
+/// Is told of events: a closure, a pair of observers, or [`Unset`] for nobody.
 pub trait Observer<E> {
     const LISTENS: bool = true;
     fn tell(&mut self, event: Event<'_, E>);
@@ -49,29 +44,12 @@ impl<E, F: FnMut(Event<'_, E>)> Observer<E> for F {
     }
 }
 
-/// Pays for retries: a reference to a retry budget, or [`Unset`] for nobody.
-pub trait Payer {
-    /// Whether a retry may be made.
-    fn pay(&self) -> bool;
-    /// A sequence succeeded after so many retries.
-    fn earn(&self, retries: u32);
-}
+/// The observers named first and second.
+impl<E, A: Observer<E>, B: Observer<E>> Observer<E> for (A, B) {
+    const LISTENS: bool = A::LISTENS || B::LISTENS;
 
-impl Payer for Unset {
-    fn pay(&self) -> bool {
-        true
-    }
-
-    fn earn(&self, _: u32) {}
-}
-
-#[cfg(target_has_atomic = "ptr")]
-impl<B: Deref<Target = RetryBudget>> Payer for B {
-    fn pay(&self) -> bool {
-        self.withdraw()
-    }
-
-    fn earn(&self, retries: u32) {
-        self.deposit(retries > 0);
+    fn tell(&mut self, event: Event<'_, E>) {
+        self.0.tell(event);
+        self.1.tell(event);
     }
 }

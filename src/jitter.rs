@@ -45,6 +45,10 @@ pub struct Jitter {
 pub(crate) struct Spread(u64);
 
 impl Spread {
+    pub(crate) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
     /// The width of the interval below `hi`: `floor(hi · (1 − low / high))`.
     #[inline]
     pub(crate) const fn width(self, hi: u64) -> u64 {

@@ -5,6 +5,8 @@
 #![doc(test(attr(deny(warnings))))]
 #![forbid(unsafe_code)]
 
+mod account;
+mod attempt_timeout;
 mod attempts;
 mod backoff;
 #[cfg(target_has_atomic = "ptr")]
@@ -49,6 +51,7 @@ pub use crate::timer::{ManualSleep, ManualTimer};
 #[cfg(feature = "tracing")]
 pub use crate::trace::trace;
 pub use crate::{
+    attempt_timeout::AttemptTimeout,
     attempts::{Attempts, Pause},
     backoff::{Backoff, Delays, InvalidFactor},
     builder::RetryBuilder,

@@ -17,7 +17,7 @@ use crate::{
     extras::{ExtrasFor, MaybeExtras},
     hooks::{Always, Predicate},
     timer::Timer,
-    tracker::Tracker,
+    tracker::{Due, LimitedOf, Tracker},
     unset::Unset,
     unwind::guarded,
 };
@@ -62,7 +62,7 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// assert_eq!(begun.elapsed(), Duration::from_millis(125 + 250));
     /// # }
     /// ```
-    pub fn retry<F, Fut, V, E>(self, op: F) -> Retry<F, Fut, T, P, X>
+    pub fn retry<F, Fut, V, E>(self, op: F) -> Retry<F, Fut, E, T, P, X>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
@@ -80,36 +80,37 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     }
 }
 
-/// The future of [`RetryBuilder::retry`]; see there.
+/// The future of [`RetryBuilder::retry`].
 ///
 /// For the default policy its size is at most 48 bytes, what `op` captures, and the
 /// larger of the sleep and, with 8 bytes more, the operation's future. It allocates
-/// nothing.
+/// nothing. It is `Send` if its parts are; the error counts only if the policy has a
+/// budget, for then a wait keeps it.
 #[pin_project]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct Retry<F, Fut, T: Timer, P = Always, X: MaybeExtras = Unset> {
+pub struct Retry<F, Fut: Future, E, T: Timer, P = Always, X: MaybeExtras = Unset> {
     // First, so that it is dropped before what it may borrow from.
     #[pin]
-    state: State<Fut, T::Sleep>,
+    state: State<LimitedOf<X, Fut, T::Sleep>, T::Sleep>,
     op: F,
     predicate: P,
     timer: T,
-    tracker: Tracker<T, X>,
+    tracker: Tracker<T, X, E>,
 }
 
 #[pin_project(project = StateProjection)]
-enum State<Fut, Sleep> {
+enum State<Attempt, Sleep> {
     /// The next attempt is due.
     Ready,
     /// An attempt runs.
-    Attempt(#[pin] Fut),
+    Attempt(#[pin] Attempt),
     /// The wait after a failure.
     Wait(#[pin] Sleep),
     /// The result has been returned, or a panic has passed through.
     Done,
 }
 
-impl<F, Fut, T, P, X, V, E> Future for Retry<F, Fut, T, P, X>
+impl<F, Fut, E, T, P, X, V> Future for Retry<F, Fut, E, T, P, X>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
@@ -120,57 +121,84 @@ where
     type Output = Result<V, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
         guarded(
-            this.state,
-            || State::Done,
-            |mut state| {
+            self.project(),
+            |this| {
+                this.state.set(State::Done);
+                this.tracker.abandon();
+            },
+            |this| {
                 // Where it stands is asked once; from then on it goes straight on.
-                let mut in_flight = match state.as_mut().project() {
+                let mut in_flight = match this.state.as_mut().project() {
                     StateProjection::Ready => false,
                     StateProjection::Attempt(_) => true,
                     StateProjection::Wait(sleep) => {
                         ready!(sleep.poll(context));
-                        state.set(State::Ready);
+                        this.state.set(State::Ready);
                         false
                     }
                     StateProjection::Done => panic!("`Retry` was polled after its end"),
                 };
                 loop {
                     if !in_flight {
+                        match this.tracker.due(this.timer) {
+                            Due::Attempt => {}
+                            Due::Wait(wait) => {
+                                this.state
+                                    .set(State::Wait(this.timer.sleep(Duration::from_nanos(wait))));
+                                ready!(this.state.as_mut().poll_wait(context));
+                                continue;
+                            }
+                            Due::GaveUp(error) => {
+                                this.state.set(State::Done);
+                                return Poll::Ready(Err(error));
+                            }
+                        }
                         this.tracker.begin(this.timer);
-                        state.set(State::Attempt((this.op)()));
+                        let attempt = this.tracker.limit(this.timer, &mut *this.op);
+                        this.state.set(State::Attempt(attempt));
                     }
                     in_flight = false;
-                    let StateProjection::Attempt(attempt) = state.as_mut().project() else {
+                    let StateProjection::Attempt(attempt) = this.state.as_mut().project() else {
                         unreachable!("an attempt is in flight");
                     };
-                    let result = ready!(attempt.poll(context));
+                    let ended = ready!(attempt.poll(context));
                     // The attempt is dropped before anyone looks at its result.
-                    state.set(State::Done);
+                    this.state.set(State::Done);
+                    let result = this.tracker.result(ended);
                     match this.tracker.ended(this.timer, this.predicate, result) {
                         ControlFlow::Break(result) => return Poll::Ready(result),
-                        ControlFlow::Continue(Duration::ZERO) => {
-                            state.set(State::Ready);
+                        ControlFlow::Continue(0) => {
+                            this.state.set(State::Ready);
                             context.waker().wake_by_ref();
                             return Poll::Pending;
                         }
                         ControlFlow::Continue(wait) => {
-                            state.set(State::Wait(this.timer.sleep(wait)));
+                            this.state
+                                .set(State::Wait(this.timer.sleep(Duration::from_nanos(wait))));
                         }
                     }
-                    let StateProjection::Wait(sleep) = state.as_mut().project() else {
-                        unreachable!("a sleep has begun");
-                    };
-                    ready!(sleep.poll(context));
-                    state.set(State::Ready);
+                    ready!(this.state.as_mut().poll_wait(context));
                 }
             },
         )
     }
 }
 
-impl<F, Fut, T, P, X, V, E> FusedFuture for Retry<F, Fut, T, P, X>
+impl<Attempt, Sleep: Future<Output = ()>> State<Attempt, Sleep> {
+    /// Polls the sleep that has begun; after it the next attempt is due.
+    #[inline]
+    fn poll_wait(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let StateProjection::Wait(sleep) = self.as_mut().project() else {
+            unreachable!("a sleep has begun");
+        };
+        ready!(sleep.poll(context));
+        self.set(State::Ready);
+        Poll::Ready(())
+    }
+}
+
+impl<F, Fut, E, T, P, X, V> FusedFuture for Retry<F, Fut, E, T, P, X>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
@@ -183,7 +211,7 @@ where
     }
 }
 
-impl<F, Fut, T: Timer, P, X: MaybeExtras> fmt::Debug for Retry<F, Fut, T, P, X> {
+impl<F, Fut: Future, E, T: Timer, P, X: MaybeExtras> fmt::Debug for Retry<F, Fut, E, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Ready => "ready",

@@ -1,13 +1,13 @@
 //! The way to run an operation that blocks, without a runtime.
 
-use core::ops::ControlFlow;
+use core::time::Duration;
 
 use crate::{
     builder::RetryBuilder,
     extras::{ExtrasFor, MaybeExtras},
     hooks::Predicate,
     timer::Timer,
-    tracker::Tracker,
+    tracker::{Due, Tracker},
 };
 
 impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
@@ -34,7 +34,8 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// assert_eq!(policy.retry_blocking(|| Err::<(), _>("refused")), Err("refused"));
     /// assert_eq!(timer.now(), Duration::from_secs(4));
     /// ```
-    pub fn retry_blocking<F, V, E>(mut self, mut op: F) -> Result<V, E>
+    #[inline]
+    pub fn retry_blocking<F, V, E>(self, mut op: F) -> Result<V, E>
     where
         F: FnMut() -> Result<V, E>,
         P: Predicate<E>,
@@ -42,15 +43,53 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     {
         let mut tracker = Tracker::new(self.sequence(), self.extras);
         tracker.begin(&self.timer);
+        match op() {
+            Ok(value) => {
+                tracker.succeeded(&self.timer);
+                Ok(value)
+            }
+            Err(error) => go_on(self.timer, self.predicate, tracker, op, error),
+        }
+    }
+}
+
+/// Goes on after the first attempt has failed.
+// Out of line and by value, so that a first-try success need not even copy the policy.
+#[inline(never)]
+fn go_on<T, P, X, F, V, E>(
+    timer: T,
+    mut predicate: P,
+    mut tracker: Tracker<T, X, E>,
+    mut op: F,
+    mut error: E,
+) -> Result<V, E>
+where
+    T: Timer,
+    P: Predicate<E>,
+    X: ExtrasFor<E>,
+    F: FnMut() -> Result<V, E>,
+{
+    loop {
+        let Some(mut wait) = tracker.fail(&timer, &mut predicate, &error) else {
+            return Err(error);
+        };
+        tracker.keep(error);
         loop {
-            let result = op();
-            let wait = match tracker.ended(&self.timer, &mut self.predicate, result) {
-                ControlFlow::Break(result) => return result,
-                ControlFlow::Continue(wait) => wait,
-            };
-            if !wait.is_zero() {
-                self.timer.block(wait);
+            if wait > 0 {
+                timer.block(Duration::from_nanos(wait));
+            }
+            match tracker.due(&timer) {
+                Due::Attempt => break,
+                Due::Wait(again) => wait = again,
+                Due::GaveUp(error) => return Err(error),
             }
         }
+        error = match op() {
+            Ok(value) => {
+                tracker.succeeded(&timer);
+                return Ok(value);
+            }
+            Err(error) => error,
+        };
     }
 }

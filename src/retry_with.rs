@@ -12,7 +12,7 @@ use crate::{
     extras::{ExtrasFor, MaybeExtras},
     hooks::Predicate,
     timer::Timer,
-    tracker::Tracker,
+    tracker::{Due, Tracker},
 };
 
 impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
@@ -76,21 +76,32 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
         async move {
             tracker.begin(&timer);
             loop {
-                let result = op(context).await;
-                let wait = match tracker.ended(&timer, &mut predicate, result) {
+                let ended = tracker.limit(&timer, || op(context)).await;
+                let result = tracker.result(ended);
+                let mut wait = match tracker.ended(&timer, &mut predicate, result) {
                     ControlFlow::Break(result) => return result,
                     ControlFlow::Continue(wait) => wait,
                 };
-                pause(&timer, wait).await;
+                loop {
+                    pause(&timer, wait).await;
+                    if !Tracker::<T, X, E>::PAYS {
+                        break;
+                    }
+                    match tracker.due(&timer) {
+                        Due::Attempt => break,
+                        Due::Wait(again) => wait = again,
+                        Due::GaveUp(error) => return Err(error),
+                    }
+                }
             }
         }
     }
 }
 
 /// Waits; a wait of zero makes no timer and yields once.
-async fn pause<T: Timer>(timer: &T, wait: Duration) {
-    if !wait.is_zero() {
-        return timer.sleep(wait).await;
+async fn pause<T: Timer>(timer: &T, wait: u64) {
+    if wait > 0 {
+        return timer.sleep(Duration::from_nanos(wait)).await;
     }
     let mut yielded = false;
     poll_fn(|context| {

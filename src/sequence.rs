@@ -51,49 +51,86 @@ impl Sequence {
         self.failures
     }
 
+    /// Counts anew from zero.
+    pub(crate) fn forgive(&mut self) {
+        self.failures = 0;
+    }
+
     /// Counts a failure. Returns the iteration that the predicate sees.
     pub(crate) fn fail(&mut self) -> u32 {
         self.failures = self.failures.saturating_add(1);
         self.failures
     }
 
-    /// Decides about the failure that `fail` has counted: the wait before the
-    /// next attempt, or why there is none.
+    /// Decides about the failure that `fail` has counted: the nanoseconds before the next
+    /// attempt, or why there is none.
     pub(crate) fn decide(
         &mut self,
         decision: Decision,
         limits: Limits,
         elapsed: Duration,
         draw: impl FnOnce() -> u64,
-    ) -> Result<Duration, GiveUp> {
-        let earliest = match decision {
-            Decision::GiveUp => return Err(GiveUp::Decision),
-            Decision::Retry => 0,
-            Decision::RetryAfter(hint) => nanos(hint),
-        };
-        // The count stops at `u32::MAX`, so a limit of `u32::MAX` is none.
-        if self.failures > self.max_retries {
-            return Err(GiveUp::MaxRetries);
-        }
-        if earliest > limits.max_retry_after {
-            return Err(GiveUp::MaxRetryAfter);
-        }
+    ) -> Result<u64, GiveUp> {
+        // Whatever is decided, so that failure n is always followed by wait n.
         let hi = if self.failures == 1 {
             self.walk.first()
         } else {
             self.walk.next()
         };
-        let width = self.walk.spread.width(hi);
-        let lo = hi - width;
-        let wait = if earliest <= lo {
-            hi - below(width, draw)
-        } else {
-            let hi = earliest.saturating_add(width);
-            hi - below(hi - earliest, draw)
+        let asked = match decision {
+            Decision::GiveUp => return Err(GiveUp::Decision),
+            Decision::Retry => 0,
+            Decision::RetryAfter(wait) | Decision::RetryIn(wait) => nanos(wait),
         };
-        if nanos(elapsed).saturating_add(wait) > limits.max_elapsed {
-            return Err(GiveUp::MaxElapsed);
+        // The count stops at `u32::MAX`, so a limit of `u32::MAX` is none.
+        if self.failures > self.max_retries {
+            return Err(GiveUp::MaxRetries);
         }
-        Ok(Duration::from_nanos(wait))
+        if asked > limits.max_retry_after {
+            return Err(GiveUp::MaxRetryAfter);
+        }
+        let spread = self.walk.spread;
+        let width = spread.width(hi);
+        let wait = match decision {
+            Decision::RetryIn(_) => asked,
+            _ if asked <= hi - width => hi - below(width, draw),
+            _ if spread.is_none() => asked,
+            // As wide as the hint is long, so that a fleet that was given one hint
+            // returns over half of it.
+            _ => {
+                let hi = asked.saturating_add(width.max(asked / 2));
+                hi - below(hi - asked, draw)
+            }
+        };
+        Self::within(limits, elapsed, wait).ok_or(GiveUp::MaxElapsed)
+    }
+
+    /// Decides about a retry that the budget has refused: the wait before it asks again,
+    /// if the limits allow one. The refusal uses up a retry.
+    pub(crate) fn postpone(
+        &mut self,
+        limits: Limits,
+        elapsed: Duration,
+        draw: impl FnOnce() -> u64,
+    ) -> Option<u64> {
+        if self.max_retries < u32::MAX {
+            self.max_retries -= 1;
+        }
+        if self.failures > self.max_retries {
+            return None;
+        }
+        let hi = self.walk.next();
+        let wait = self.walk.draw(hi, draw);
+        // Without a wait between them refusals would spin.
+        if wait == 0 {
+            return None;
+        }
+        Self::within(limits, elapsed, wait)
+    }
+
+    /// The wait, if it ends in time.
+    fn within(limits: Limits, elapsed: Duration, wait: u64) -> Option<u64> {
+        let ends = nanos(elapsed).saturating_add(wait);
+        (ends <= limits.max_elapsed).then_some(wait)
     }
 }

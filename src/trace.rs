@@ -22,27 +22,31 @@ use crate::event::Event;
 /// let result = timer.run(policy.retry(|| async { Err::<(), _>("refused") }));
 /// assert_eq!(result, Err("refused"));
 /// ```
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "an observer is given its events"
-)]
 pub fn trace<E: Display>(event: Event<'_, E>) {
     match event {
         Event::Retrying {
             error,
             iteration,
             wait,
-            elapsed,
-        } => tracing::info!(%error, iteration, ?wait, ?elapsed, "retrying"),
+            ..
+        } => tracing::info!(%error, iteration, ?wait, elapsed = ?event.elapsed(), "retrying"),
+        Event::Postponed {
+            error,
+            iteration,
+            wait,
+            ..
+        } => tracing::info!(
+            %error, iteration, ?wait, elapsed = ?event.elapsed(), "postponed by the budget"
+        ),
         Event::GaveUp {
             error,
             reason,
             retries,
-            elapsed,
-        } => tracing::warn!(%error, %reason, retries, ?elapsed, "gave up"),
+            ..
+        } => tracing::warn!(%error, %reason, retries, elapsed = ?event.elapsed(), "gave up"),
         Event::Succeeded { retries: 0, .. } => {}
-        Event::Succeeded { retries, elapsed } => {
-            tracing::info!(retries, ?elapsed, "succeeded after retries");
+        Event::Succeeded { retries, .. } => {
+            tracing::info!(retries, elapsed = ?event.elapsed(), "succeeded after retries");
         }
     }
 }

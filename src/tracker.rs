@@ -1,29 +1,63 @@
-//! A sequence with its extras: what every door drives.
+//! A sequence with its extras: what every entry point drives.
 
-use core::{ops::ControlFlow, time::Duration};
+use core::{future::Future, ops::ControlFlow, time::Duration};
 
 use crate::{
+    account::Account,
+    attempt_timeout::{Cutter, CutterFor},
     decision::GiveUp,
-    event::Event,
-    extras::{ExtrasFor, MaybeExtras},
+    event::{Elapsed, Event},
+    extras::{ExtrasFor, MaybeExtras, Running, RunningFor},
     hooks::Predicate,
-    sequence::Sequence,
+    sequence::{Limits, Sequence},
     timer::Timer,
 };
 
-/// A sequence with its extras: what every door drives.
-pub(crate) struct Tracker<T: Timer, X: MaybeExtras> {
-    sequence: Sequence,
-    begun: X::Begun<T::Instant>,
-    extras: X,
+type RunningOf<X> = <X as MaybeExtras>::Running;
+type AccountOf<X> = <RunningOf<X> as Running>::Account;
+type CutterOf<X> = <RunningOf<X> as Running>::Cutter;
+
+/// An attempt with its limit.
+pub(crate) type LimitedOf<X, A, S> = <CutterOf<X> as Cutter>::Limited<A, S>;
+
+/// How such an attempt ended.
+type EndedOf<X, R> = <CutterOf<X> as Cutter>::Ended<R>;
+
+/// What follows when a wait is over.
+pub(crate) enum Due<E> {
+    /// The next attempt.
+    Attempt,
+    /// Another wait.
+    Wait(u64),
+    /// The end.
+    GaveUp(E),
 }
 
-impl<T: Timer, X: MaybeExtras> Tracker<T, X> {
+/// How a sequence begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Start<S> {
+    sequence: Sequence,
+    seed: S,
+}
+
+pub(crate) type StartOf<X> = Start<<RunningOf<X> as Running>::Seed>;
+
+pub(crate) struct Tracker<T: Timer, X: MaybeExtras, E> {
+    sequence: Sequence,
+    begun: <RunningOf<X> as Running>::Begun<T::Instant>,
+    kept: <AccountOf<X> as Account>::Kept<E>,
+    running: X::Running,
+}
+
+impl<T: Timer, X: MaybeExtras, E> Tracker<T, X, E> {
+    pub(crate) const PAYS: bool = AccountOf::<X>::PAYS;
+
     pub(crate) fn new(sequence: Sequence, extras: X) -> Self {
         Self {
             sequence,
-            begun: X::Begun::default(),
-            extras,
+            begun: Default::default(),
+            kept: Default::default(),
+            running: extras.run(),
         }
     }
 
@@ -31,78 +65,134 @@ impl<T: Timer, X: MaybeExtras> Tracker<T, X> {
         self.sequence.failures()
     }
 
-    /// Starts anew, with a sequence that has not failed yet.
-    pub(crate) fn restart(&mut self, fresh: Sequence) {
-        self.sequence = fresh;
-    }
-
-    /// To be called as an attempt begins; only the first one counts.
-    pub(crate) fn begin<E>(&mut self, timer: &T)
-    where
-        X: ExtrasFor<E>,
-    {
-        if self.sequence.failures() == 0 {
-            self.begun = self.extras.begin(timer);
+    /// To be asked before the first attempt.
+    pub(crate) fn start(&self) -> StartOf<X> {
+        Start {
+            sequence: self.sequence,
+            seed: self.running.seed(),
         }
     }
 
-    /// Takes in how an attempt ended. Breaks with the sequence's result, or
-    /// continues with the wait before the next attempt.
-    pub(crate) fn ended<P, V, E>(
+    /// Begins the sequence anew, with its clock as it is.
+    pub(crate) fn restart(&mut self, start: &StartOf<X>) {
+        self.sequence = start.sequence;
+        self.running.reseed(start.seed);
+    }
+
+    /// The retry in flight is lost.
+    pub(crate) fn abandon(&mut self) {
+        self.running.account().abandon();
+    }
+
+    /// Calls the operation, within the limit of an attempt.
+    pub(crate) fn limit<A: Future>(
+        &mut self,
+        timer: &T,
+        call: impl FnOnce() -> A,
+    ) -> LimitedOf<X, A, T::Sleep> {
+        self.running.cutter().limit(timer, call)
+    }
+
+    /// The time since the sequence began, if a limit in time asks for it.
+    fn elapsed_for(&self, timer: &T, limits: Limits) -> Duration {
+        if limits.max_elapsed == u64::MAX {
+            return Duration::ZERO;
+        }
+        RunningOf::<X>::elapsed(timer, self.begun)
+    }
+}
+
+impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
+    /// To be called as an attempt begins; only the first one counts.
+    pub(crate) fn begin(&mut self, timer: &T) {
+        if self.sequence.failures() == 0 {
+            self.begun = self.running.begin(timer);
+        }
+    }
+
+    /// To be called with an error after which a retry is due.
+    pub(crate) fn keep(&mut self, error: E) {
+        AccountOf::<X>::keep(&mut self.kept, error);
+    }
+
+    /// Whether the attempt after a wait, or the first one, may begin.
+    #[inline]
+    pub(crate) fn due(&mut self, timer: &T) -> Due<E> {
+        match self.running.account().pay(&mut self.kept) {
+            None => Due::Attempt,
+            Some(error) => self.refused(timer, error),
+        }
+    }
+
+    /// What an attempt returned, or the error of one that was cut.
+    pub(crate) fn result<V>(&mut self, ended: EndedOf<X, Result<V, E>>) -> Result<V, E> {
+        self.running.cutter().result(ended)
+    }
+
+    /// Takes in how an attempt ended. Breaks with the sequence's result, or continues
+    /// with the wait before the next attempt.
+    pub(crate) fn ended<P: Predicate<E>, V>(
         &mut self,
         timer: &T,
         predicate: &mut P,
         result: Result<V, E>,
-    ) -> ControlFlow<Result<V, E>, Duration>
-    where
-        P: Predicate<E>,
-        X: ExtrasFor<E>,
-    {
+    ) -> ControlFlow<Result<V, E>, u64> {
         match result {
             Ok(value) => {
                 self.succeeded(timer);
                 ControlFlow::Break(Ok(value))
             }
             Err(error) => match self.failed(timer, predicate, &error) {
-                Some(wait) => ControlFlow::Continue(wait),
+                Some(wait) => {
+                    if Self::PAYS {
+                        self.keep(error);
+                    }
+                    ControlFlow::Continue(wait)
+                }
                 None => ControlFlow::Break(Err(error)),
             },
         }
     }
 
-    /// Takes in an attempt's failure. Returns the wait before the next attempt,
-    /// or nothing where the error is final.
+    /// Takes in an attempt's failure. Returns the wait before the next attempt, or
+    /// nothing if the error is final.
     // Out of line: a first-try success is not to save registers for it.
     #[inline(never)]
-    pub(crate) fn failed<P, E>(
+    pub(crate) fn failed<P: Predicate<E>>(
         &mut self,
         timer: &T,
         predicate: &mut P,
         error: &E,
-    ) -> Option<Duration>
-    where
-        P: Predicate<E>,
-        X: ExtrasFor<E>,
-    {
+    ) -> Option<u64> {
+        self.fail(timer, predicate, error)
+    }
+
+    /// [`failed`](Self::failed), for a caller that is out of line itself.
+    #[inline]
+    pub(crate) fn fail<P: Predicate<E>>(
+        &mut self,
+        timer: &T,
+        predicate: &mut P,
+        error: &E,
+    ) -> Option<u64> {
+        self.running.account().failed();
         let iteration = self.sequence.fail();
         let decision = predicate.decide(error, iteration);
-        let limits = self.extras.limits();
-        let elapsed = self.extras.elapsed(timer, self.begun);
-        let verdict = self
-            .sequence
-            .decide(decision, limits, elapsed, || self.extras.draw())
-            .and_then(|wait| {
-                if self.extras.pay() {
-                    Ok(wait)
-                } else {
-                    Err(GiveUp::Budget)
-                }
-            });
-        self.extras.tell(match verdict {
+        let limits = self.running.limits();
+        let elapsed = self.elapsed_for(timer, limits);
+        let draw = || self.running.draw();
+        let mut verdict = self.sequence.decide(decision, limits, elapsed, draw);
+        if verdict.is_ok() && self.running.account().is_closed() {
+            verdict = Err(GiveUp::Budget);
+        }
+        let begun = self.begun;
+        let elapsed = || RunningOf::<X>::elapsed(timer, begun);
+        let elapsed = Elapsed(&elapsed);
+        self.running.tell(match verdict {
             Ok(wait) => Event::Retrying {
                 error,
                 iteration,
-                wait,
+                wait: Duration::from_nanos(wait),
                 elapsed,
             },
             Err(reason) => Event::GaveUp {
@@ -115,15 +205,57 @@ impl<T: Timer, X: MaybeExtras> Tracker<T, X> {
         verdict.ok()
     }
 
-    pub(crate) fn succeeded<E>(&mut self, timer: &T)
-    where
-        X: ExtrasFor<E>,
-    {
-        let retries = self.sequence.failures();
-        self.extras.earn(retries);
-        if X::LISTENS {
-            let elapsed = self.extras.elapsed(timer, self.begun);
-            self.extras.tell(Event::Succeeded { retries, elapsed });
+    /// The budget has refused the retry that is due.
+    #[cold]
+    #[inline(never)]
+    fn refused(&mut self, timer: &T, error: E) -> Due<E> {
+        let iteration = self.sequence.failures();
+        let limits = self.running.limits();
+        let elapsed = self.elapsed_for(timer, limits);
+        let draw = || self.running.draw();
+        let wait = self.sequence.postpone(limits, elapsed, draw);
+        let wait = wait.filter(|_| self.running.account().may_ask_again());
+        let begun = self.begun;
+        let elapsed = || RunningOf::<X>::elapsed(timer, begun);
+        let elapsed = Elapsed(&elapsed);
+        self.running.tell(match wait {
+            Some(wait) => Event::Postponed {
+                error: &error,
+                iteration,
+                wait: Duration::from_nanos(wait),
+                elapsed,
+            },
+            None => Event::GaveUp {
+                error: &error,
+                reason: GiveUp::Budget,
+                retries: iteration - 1,
+                elapsed,
+            },
+        });
+        match wait {
+            Some(wait) => {
+                self.keep(error);
+                Due::Wait(wait)
+            }
+            None => Due::GaveUp(error),
         }
+    }
+
+    pub(crate) fn succeeded(&mut self, timer: &T) {
+        let retries = self.sequence.failures();
+        self.running.account().succeeded(retries);
+        if RunningOf::<X>::LISTENS {
+            let begun = self.begun;
+            let elapsed = || RunningOf::<X>::elapsed(timer, begun);
+            let elapsed = Elapsed(&elapsed);
+            self.running.tell(Event::Succeeded { retries, elapsed });
+        }
+    }
+
+    /// Forgets all failures. The sequence is to be begun anew before the next one.
+    pub(crate) fn forgive(&mut self, timer: &T) {
+        self.running.account().reset();
+        self.sequence.forgive();
+        self.begin(timer);
     }
 }

@@ -1,27 +1,23 @@
 //! What a panic leaves behind.
 
-use core::{mem, pin::Pin};
+use core::mem;
 
-/// Calls `step` with a state; a panic that passes leaves `after()` in its place, so
+/// Calls `step` with a part of a future; a panic that passes is followed by `spoil`, so
 /// that nothing of what panicked is polled again.
-pub(crate) fn guarded<S, R>(
-    state: Pin<&mut S>,
-    after: fn() -> S,
-    step: impl FnOnce(Pin<&mut S>) -> R,
-) -> R {
-    struct Unwinding<'a, S> {
-        state: Pin<&'a mut S>,
-        after: fn() -> S,
+pub(crate) fn guarded<S, R>(part: S, spoil: impl Fn(&mut S), step: impl FnOnce(&mut S) -> R) -> R {
+    struct Unwinding<S, F: Fn(&mut S)> {
+        part: S,
+        spoil: F,
     }
 
-    impl<S> Drop for Unwinding<'_, S> {
+    impl<S, F: Fn(&mut S)> Drop for Unwinding<S, F> {
         fn drop(&mut self) {
-            self.state.set((self.after)());
+            (self.spoil)(&mut self.part);
         }
     }
 
-    let mut guard = Unwinding { state, after };
-    let result = step(guard.state.as_mut());
+    let mut guard = Unwinding { part, spoil };
+    let result = step(&mut guard.part);
     mem::forget(guard);
     result
 }

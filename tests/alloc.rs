@@ -12,7 +12,7 @@ use std::{
 };
 
 use afterbeat::{
-    Always, Backoff, Event, Extras, PollerBuilder, RetryBudget, RetryBuilder, TokioTimer,
+    Always, Backoff, Event, Extras, PollerBuilder, RetryBudget, RetryBuilder, TokioTimer, Unset,
 };
 
 struct Counting;
@@ -74,7 +74,11 @@ static BUDGET: RetryBudget = RetryBudget::new(10_000);
 fn policy(
     wait: Duration,
     retries: &Cell<u32>,
-) -> RetryBuilder<TokioTimer, Always, Extras<impl FnMut(Event<'_, ()>), &'static RetryBudget>> {
+) -> RetryBuilder<
+    TokioTimer,
+    Always,
+    Extras<(Unset, impl FnMut(Event<'_, ()>)), &'static RetryBudget>,
+> {
     RetryBuilder::new()
         .backoff(Backoff::constant(wait))
         .max_retries(100)

@@ -16,7 +16,7 @@ use std::{
 };
 
 use afterbeat::{
-    PollerBuilder, PollerDriver, PollerHandle, PollerPhase, RetryBudget, RetryBuilder, Timer,
+    Event, PollerBuilder, PollerDriver, PollerHandle, PollerPhase, RetryBudget, RetryBuilder, Timer,
 };
 use loom::{
     future::{AtomicWaker, block_on},
@@ -101,7 +101,60 @@ fn a_price_paid_back_is_paid_back_once() {
         let theirs = thread.join().unwrap();
         assert_eq!((mine, theirs), (1, 2));
         // Full again, and never above: one retry, not two.
+        assert_eq!(budget.available(), 1);
         assert_eq!(calls(&budget, 0), 2);
+    });
+}
+
+/// Calls until nothing is left to wait for. While a retry of a sequence runs that has
+/// been refused, `placed` counts it; returns how many there were at most, and the calls.
+fn crowd(budget: &RetryBudget, placed: &AtomicUsize) -> (usize, u32) {
+    let (refused, calls) = (std::cell::Cell::new(false), std::cell::Cell::new(0));
+    let mut most = 0;
+    let policy = RetryBuilder::with_timer(Soon)
+        .max_retries(2)
+        .budget(budget)
+        .observe(|event: Event<'_, ()>| {
+            if let Event::Postponed { .. } = event {
+                refused.set(true);
+            }
+        });
+    let _ = policy.retry_blocking(|| {
+        calls.set(calls.get() + 1);
+        if refused.get() {
+            most = most.max(placed.fetch_add(1, SeqCst) + 1);
+            placed.fetch_sub(1, SeqCst);
+        }
+        Err::<(), _>(())
+    });
+    (most, calls.get())
+}
+
+/// Two sequences that were refused share the only place, however the tokens come back.
+#[test]
+fn refused_sequences_hold_no_more_places_than_there_are() {
+    loom::model(|| {
+        let budget = Arc::new(RetryBudget::new(2));
+        let placed = Arc::new(AtomicUsize::new(0));
+        // Two retries are in flight and will succeed.
+        let mut cursor = RetryBuilder::with_timer(Soon).budget(&*budget).attempts();
+        for _ in 0..2 {
+            block_on(cursor.failed(())).unwrap();
+        }
+        let threads = [(); 2].map(|()| {
+            let (budget, placed) = (Arc::clone(&budget), Arc::clone(&placed));
+            thread::spawn(move || crowd(&budget, &placed))
+        });
+        cursor.succeeded();
+        drop(cursor);
+        let mut sent = 0;
+        for thread in threads {
+            let (most, calls) = thread.join().unwrap();
+            assert!(most <= 1, "two hold the one place");
+            sent += calls - 1;
+        }
+        assert!(sent <= 2, "B4");
+        assert_eq!(budget.available(), 2 - sent);
     });
 }
 

@@ -24,6 +24,8 @@ const FLOORS: [&[&str]; 5] = [
         "unset",
         "event",
         "trace",
+        "account",
+        "attempt_timeout",
         "hooks",
         "extras",
         "tracker",

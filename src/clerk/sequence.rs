@@ -295,11 +295,8 @@ where
                     ..
                 } => self.change(|state| state.failing(work, iteration, error, wait)),
                 Event::GaveUp {
-                    reason,
-                    retries,
-                    elapsed,
-                    ..
-                } => end = (reason, retries, elapsed),
+                    reason, retries, ..
+                } => end = (reason, retries, event.elapsed()),
                 _ => {}
             });
         let mut attempts = 0..;

@@ -4,7 +4,7 @@ use core::{fmt, time::Duration};
 
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
-use crate::{backoff::Backoff, extras::Plain, jitter::Jitter, real::nanos, timer::Timer};
+use crate::{backoff::Backoff, jitter::Jitter, real::nanos, timer::Timer, unset::Unset};
 
 /// A poller's configuration: an interval, and what changes it.
 ///
@@ -48,8 +48,8 @@ use crate::{backoff::Backoff, extras::Plain, jitter::Jitter, real::nanos, timer:
 pub struct PollerBuilder<
     #[cfg(feature = "tokio")] T = TokioTimer,
     #[cfg(not(feature = "tokio"))] T,
-    G = Plain,
-    B = Plain,
+    G = Unset,
+    B = Unset,
 > {
     pub(super) timer: T,
     pub(super) interval: u64,
@@ -108,9 +108,9 @@ impl<T: Timer> PollerBuilder<T> {
             timer,
             interval: nanos(interval),
             jitter: Jitter::NONE,
-            backoff: Plain,
+            backoff: Unset,
             immediate: true,
-            interval_by: Plain,
+            interval_by: Unset,
         }
     }
 }

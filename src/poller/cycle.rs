@@ -97,8 +97,8 @@ where
         let mut state = self.project().state;
         let outcome = guarded(
             state.as_mut(),
-            || State::Due,
-            |state| match state.project() {
+            |state| state.set(State::Due),
+            |state| match state.as_mut().project() {
                 StateProjection::Run(run) => run.poll(context),
                 _ => Poll::Pending,
             },

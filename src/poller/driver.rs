@@ -22,7 +22,7 @@ use super::{
     remote::PollerRemote,
     shared::{Payload, Shared},
 };
-use crate::{extras::Plain, real::nanos, timer::Timer};
+use crate::{real::nanos, timer::Timer, unset::Unset};
 
 impl<T, G, B> PollerBuilder<T, G, B>
 where
@@ -186,7 +186,7 @@ where
 /// The future that drives a pushed poller; see [`PollerBuilder::driver`].
 #[pin_project(PinnedDrop)]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct PollerDriver<F, Fut, T: Timer, G = Plain, B = Plain> {
+pub struct PollerDriver<F, Fut, T: Timer, G = Unset, B = Unset> {
     /// None once the poller is over.
     #[pin]
     work: Option<Work<F, Fut, T::Sleep, G>>,

@@ -5,21 +5,21 @@ use core::{fmt, time::Duration};
 use crate::{
     backoff::Backoff,
     entropy::{below, fresh},
-    extras::Plain,
     jitter::Jitter,
     real::nanos,
+    unset::Unset,
 };
 
 /// The wait that no timer is made for: until a trigger.
 pub(super) const FOREVER: u64 = u64::MAX;
 
-/// Answers after a run: [`Plain`] never, a closure always.
+/// Answers after a run: [`Unset`] never, a closure always.
 pub trait IntervalBy<V, E> {
     /// The new interval in nanoseconds, if it changes.
     fn interval(&mut self, outcome: &Result<V, E>) -> Option<u64>;
 }
 
-impl<V, E> IntervalBy<V, E> for Plain {
+impl<V, E> IntervalBy<V, E> for Unset {
     fn interval(&mut self, _: &Result<V, E>) -> Option<u64> {
         None
     }
@@ -31,13 +31,13 @@ impl<V, E, F: FnMut(&Result<V, E>) -> Duration> IntervalBy<V, E> for F {
     }
 }
 
-/// Answers after a failure: [`Plain`] with nothing, or a [`Backoff`].
+/// Answers after a failure: [`Unset`] with nothing, or a [`Backoff`].
 pub trait AfterFailures: fmt::Debug {
     /// The least wait after so many failures in a row, in nanoseconds.
     fn wait(&self, failures: u32) -> u64;
 }
 
-impl AfterFailures for Plain {
+impl AfterFailures for Unset {
     fn wait(&self, _: u32) -> u64 {
         0
     }

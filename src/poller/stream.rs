@@ -15,7 +15,7 @@ use super::{
     cycle::Cycle,
     pace::{AfterFailures, IntervalBy, Pace},
 };
-use crate::{extras::Plain, timer::Timer};
+use crate::{timer::Timer, unset::Unset};
 
 impl<T, G, B> PollerBuilder<T, G, B> {
     /// Returns the poller as a stream of outcomes, driven by whoever polls it; see
@@ -92,7 +92,7 @@ impl<T, G, B> PollerBuilder<T, G, B> {
 /// ```
 #[pin_project]
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct SequentialPoller<F, Fut, T: Timer, G = Plain, B = Plain> {
+pub struct SequentialPoller<F, Fut, T: Timer, G = Unset, B = Unset> {
     // First, so that its run is dropped before what that may borrow from.
     #[pin]
     cycle: Cycle<F, Fut, T::Sleep>,

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBuilder, Timer};
+use afterbeat::{
+    Backoff, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBuilder, Timer, Unset,
+};
 
 use crate::any::{DOORS, Door};
 
@@ -162,7 +164,7 @@ impl Stage {
     ) -> RetryBuilder<
         LoudTimer<'_>,
         impl FnMut(&Rc<()>, u32) -> Decision,
-        Extras<impl FnMut(Event<'_, Rc<()>>)>,
+        Extras<(Unset, impl FnMut(Event<'_, Rc<()>>))>,
     > {
         RetryBuilder::with_timer(LoudTimer(self))
             .backoff(Backoff::constant(Duration::ZERO))

@@ -4,7 +4,6 @@
 use std::{
     cell::{Cell, RefCell},
     future::{poll_fn, ready},
-    ops::RangeInclusive,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     rc::Rc,
@@ -12,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer};
+use afterbeat::{
+    Backoff, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBudget, RetryBuilder, Timer,
+};
 use futures_core::FusedFuture;
 use proptest::prelude::*;
 
@@ -58,8 +59,8 @@ fn reference(case: &Case) -> Seen {
             return seen;
         }
         seen.iterations.push(iteration);
-        let hint = match step.decision {
-            Decision::RetryAfter(hint) => nanos(hint),
+        let asked = match step.decision {
+            Decision::RetryAfter(wait) | Decision::RetryIn(wait) => nanos(wait),
             _ => 0,
         };
         let mut wait = 0;
@@ -67,10 +68,13 @@ fn reference(case: &Case) -> Seen {
             Some(GiveUp::Decision)
         } else if retries == case.max_retries {
             Some(GiveUp::MaxRetries)
-        } else if hint > nanos(case.max_retry_after) {
+        } else if asked > nanos(case.max_retry_after) {
             Some(GiveUp::MaxRetryAfter)
         } else {
-            wait = drawn(case.curve.backoff().bounds(iteration), hint, &mut random);
+            wait = match step.decision {
+                Decision::RetryIn(_) => asked,
+                _ => drawn(&case.curve, iteration, asked, &mut random),
+            };
             let ends = nanos(now).saturating_add(wait);
             (ends > nanos(case.max_elapsed)).then_some(GiveUp::MaxElapsed)
         };
@@ -85,10 +89,19 @@ fn reference(case: &Case) -> Seen {
     unreachable!()
 }
 
-/// A wait from an interval that a hint slides up.
-fn drawn(bounds: RangeInclusive<Duration>, hint: u64, random: &mut fastrand::Rng) -> u64 {
-    let (lo, hi) = (nanos(*bounds.start()), nanos(*bounds.end()));
-    let (lo, hi) = (lo.max(hint), lo.max(hint).saturating_add(hi - lo));
+/// A wait from an interval that a hint slides up and widens.
+fn drawn(curve: &Curve, iteration: u32, hint: u64, random: &mut fastrand::Rng) -> u64 {
+    let (mut lo, mut hi) = curve.backoff().bounds(iteration).into_inner();
+    if nanos(lo) < hint {
+        let width = if curve.low < curve.high {
+            (hi - lo).max(Duration::from_nanos(hint / 2))
+        } else {
+            Duration::ZERO
+        };
+        lo = Duration::from_nanos(hint);
+        hi = lo + width;
+    }
+    let (lo, hi) = (nanos(lo), nanos(hi));
     if lo == hi {
         return lo;
     }
@@ -97,7 +110,8 @@ fn drawn(bounds: RangeInclusive<Duration>, hint: u64, random: &mut fastrand::Rng
 }
 
 /// The same, through a public door.
-fn observed(case: &Case, door: Door) -> Seen {
+#[expect(clippy::too_many_lines, reason = "four doors, each spelt out")]
+fn observed(case: &Case, door: Door, budget: Option<&RetryBudget>) -> Seen {
     let timer = ManualTimer::new();
     let seen = RefCell::new(Seen::default());
     let policy = RetryBuilder::with_timer(&timer)
@@ -117,19 +131,19 @@ fn observed(case: &Case, door: Door) -> Seen {
                     error,
                     iteration,
                     wait,
-                    elapsed,
+                    ..
                 } => {
                     assert_eq!(*error + 1, iteration as usize);
-                    seen.waits.push((iteration, wait, elapsed));
+                    seen.waits.push((iteration, wait, event.elapsed()));
                 }
                 Event::GaveUp {
                     error,
                     reason,
                     retries,
-                    elapsed,
-                } => seen.end = Some((Err(*error), Some(reason), retries, elapsed)),
-                Event::Succeeded { retries, elapsed } => {
-                    seen.end = Some((Ok(retries as usize), None, retries, elapsed));
+                    ..
+                } => seen.end = Some((Err(*error), Some(reason), retries, event.elapsed())),
+                Event::Succeeded { retries, .. } => {
+                    seen.end = Some((Ok(retries as usize), None, retries, event.elapsed()));
                 }
                 event => panic!("{event:?}"),
             }
@@ -150,39 +164,49 @@ fn observed(case: &Case, door: Door) -> Seen {
             if step.ok { Ok(n) } else { Err(n) }
         }
     };
-    let result = match door {
-        Door::Retry => timer.run(policy.retry(attempt)),
-        Door::RetryWith => {
-            let mut lent = 0;
-            let attempt = async |lent: &mut usize| {
-                *lent += 1;
-                attempt().await
-            };
-            let result = timer.run(policy.retry_with(&mut lent, attempt));
-            assert_eq!(lent, seen.borrow().calls.len());
-            result
-        }
-        Door::Attempts => timer.run(async {
-            let mut attempts = policy.attempts();
-            loop {
-                match attempt().await {
-                    Ok(value) => {
-                        attempts.succeeded();
-                        break Ok(value);
-                    }
-                    Err(error) => {
-                        if let Err(error) = attempts.failed(error).await {
-                            break Err(error);
+    macro_rules! drive {
+        ($policy:expr) => {{
+            let policy = $policy;
+            match door {
+                Door::Retry => timer.run(policy.retry(attempt)),
+                Door::RetryWith => {
+                    let mut lent = 0;
+                    let attempt = async |lent: &mut usize| {
+                        *lent += 1;
+                        attempt().await
+                    };
+                    let result = timer.run(policy.retry_with(&mut lent, attempt));
+                    assert_eq!(lent, seen.borrow().calls.len());
+                    result
+                }
+                Door::Attempts => timer.run(async {
+                    let mut attempts = policy.attempts();
+                    loop {
+                        match attempt().await {
+                            Ok(value) => {
+                                attempts.succeeded();
+                                break Ok(value);
+                            }
+                            Err(error) => {
+                                if let Err(error) = attempts.failed(error).await {
+                                    break Err(error);
+                                }
+                            }
                         }
                     }
-                }
+                }),
+                Door::Blocking => policy.retry_blocking(|| {
+                    let (n, step, _guard) = call();
+                    timer.block(step.lasts);
+                    if step.ok { Ok(n) } else { Err(n) }
+                }),
             }
-        }),
-        Door::Blocking => policy.retry_blocking(|| {
-            let (n, step, _guard) = call();
-            timer.block(step.lasts);
-            if step.ok { Ok(n) } else { Err(n) }
-        }),
+        }};
+    }
+    let result = if let Some(budget) = budget {
+        drive!(policy.budget(budget))
+    } else {
+        drive!(policy)
     };
     assert_eq!(timer.sleeping(), 0);
     let seen = seen.into_inner();
@@ -195,6 +219,7 @@ fn case() -> impl Strategy<Value = Case> {
     let decision = prop_oneof![
         6 => Just(Decision::Retry),
         2 => any::duration().prop_map(Decision::RetryAfter),
+        2 => any::duration().prop_map(Decision::RetryIn),
         1 => Just(Decision::GiveUp),
     ];
     let step =
@@ -230,14 +255,24 @@ proptest! {
     #[test]
     fn every_sequence_is_that_of_the_reference_loop(case in case()) {
         for door in DOORS {
-            prop_assert_eq!(observed(&case, door), reference(&case), "{:?}", door);
+            prop_assert_eq!(observed(&case, door, None), reference(&case), "{:?}", door);
+        }
+    }
+
+    /// B9: nor with a budget, as long as that does not refuse.
+    #[test]
+    fn a_budget_that_never_refuses_changes_nothing(case in case()) {
+        for door in DOORS {
+            let budget = RetryBudget::new(u32::MAX);
+            let seen = observed(&case, door, Some(&budget));
+            prop_assert_eq!(seen, reference(&case), "{:?}", door);
         }
     }
 
     /// R9: spurious polls change nothing.
     #[test]
     fn spurious_polls_do_nothing(case in case(), polls in prop::collection::vec(0..4u32, 1..20)) {
-        let honest = observed(&case, Door::Retry);
+        let honest = observed(&case, Door::Retry, None);
         let timer = ManualTimer::new();
         let calls = Cell::new(0);
         let policy = RetryBuilder::with_timer(&timer)
@@ -470,29 +505,235 @@ fn a_wait_that_ends_exactly_at_the_limit_is_begun() {
     }
 }
 
-/// A fleet that is given one hint still spreads, over a whole interval after it.
-#[test]
-fn a_hint_slides_the_interval_and_keeps_its_width() {
-    let hint = Duration::from_secs(20);
-    let policy = RetryBuilder::with_timer(ManualTimer::new())
-        .max_delay(Duration::from_secs(1))
-        .max_retries(1);
-    let waits: Vec<Duration> = (0..200)
+/// When a fleet comes back that is told the same by a server, in order.
+fn returns(backoff: Backoff, decision: Decision) -> Vec<Duration> {
+    let mut returns: Vec<_> = (0..1000)
         .map(|seed| {
             let timer = ManualTimer::new();
             let policy = RetryBuilder::with_timer(&timer)
-                .max_delay(Duration::from_secs(1))
+                .backoff(backoff)
                 .max_retries(1)
                 .seed(seed)
-                .should_retry(|(): &(), _| Decision::RetryAfter(hint));
+                .should_retry(|(): &(), _| decision);
             let _ = timer.run(policy.retry(|| ready(Err::<(), ()>(()))));
             timer.now()
         })
         .collect();
-    let width = *policy.total().end() - *policy.total().start();
-    let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-    assert!(hint <= *least && *most <= hint + width);
-    assert!(*most - *least > width / 2);
+    returns.sort_unstable();
+    returns
+}
+
+/// A fleet that is given one hint comes back over half of it.
+#[test]
+fn a_hint_slides_the_interval_and_widens_it() {
+    let hint = Duration::from_secs(30);
+    let fleet = returns(Backoff::new(), Decision::RetryAfter(hint));
+    assert!(hint <= fleet[0] && fleet[999] <= hint * 3 / 2);
+    let worst = fleet.iter().map(|first| {
+        let end = *first + Duration::from_millis(100);
+        fleet.partition_point(|at| *at < end) - fleet.partition_point(|at| at < first)
+    });
+    assert!(worst.max().unwrap() <= 30, "3 % in the worst 100 ms");
+
+    // The interval of the curve is kept where it is wider, or lies later.
+    let minute = Duration::from_secs(60);
+    let wide = Backoff::new().initial_delay(minute).without_max_delay();
+    let soon = returns(wide, Decision::RetryAfter(minute + Duration::from_secs(1)));
+    assert!(soon[999] - soon[0] > Duration::from_secs(50));
+    let curve = returns(wide, Decision::Retry);
+    assert_eq!(returns(wide, Decision::RetryAfter(minute)), curve);
+}
+
+/// Without jitter it is exact, and exceeds the cap as it was asked to.
+#[test]
+fn a_hint_is_exact_without_jitter() {
+    let hint = Duration::from_secs(300);
+    let fleet = returns(
+        Backoff::new().jitter(Jitter::NONE),
+        Decision::RetryAfter(hint),
+    );
+    assert_eq!((fleet[0], fleet[999]), (hint, hint));
+}
+
+/// Shorter than the curve, longer than its cap, and without a draw.
+#[test]
+fn an_exact_wait_is_exact() {
+    for wait in [1, 3_000_000] {
+        let wait = Duration::from_millis(wait);
+        let fleet = returns(Backoff::new(), Decision::RetryIn(wait));
+        assert_eq!((fleet[0], fleet[999]), (wait, wait));
+    }
+    let timer = ManualTimer::new();
+    let policy = RetryBuilder::with_timer(&timer)
+        .should_retry(|(): &(), _| Decision::RetryIn(Duration::from_secs(1)));
+    assert_eq!(
+        draws(|| assert!(
+            timer
+                .run(policy.retry(|| ready(Err::<(), ()>(()))))
+                .is_err()
+        )),
+        0
+    );
+}
+
+/// Both are told, the one named first before the other.
+#[test]
+fn a_second_observer_adds_to_the_first() {
+    let timer = ManualTimer::new();
+    let told = RefCell::new(Vec::new());
+    let observer = |name| {
+        let told = &told;
+        move |event: Event<'_, u8>| told.borrow_mut().push((name, format!("{event:?}")))
+    };
+    let policy = RetryBuilder::with_timer(&timer)
+        .max_retries(1)
+        .observe(observer("first"))
+        .observe(observer("second"))
+        .observe(observer("third"));
+    let _ = timer.run(policy.retry(|| ready(Err::<(), _>(7))));
+    let told = told.into_inner();
+    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["first", "second", "third"].repeat(2));
+    assert!(
+        told.chunks(3)
+            .all(|same| same[0].1 == same[1].1 && same[1].1 == same[2].1)
+    );
+}
+
+/// The beginning is read once; from then on the clock is read if somebody asks.
+#[test]
+fn an_observer_that_ignores_the_time_costs_one_reading() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let policy = RetryBuilder::with_timer(&timer).max_retries(3);
+    let ignores = policy.observe(|event: Event<'_, u8>| {
+        let (Event::Retrying { .. } | Event::GaveUp { .. } | Event::Succeeded { .. }) = event
+        else {
+            panic!("postponed");
+        };
+    });
+    let _ = manual.run(ignores.retry(|| ready(Err::<(), _>(7))));
+    assert_eq!(timer.reads.take(), 1);
+    let asks = policy.observe(|event: Event<'_, u8>| assert!(event.elapsed() <= manual.now()));
+    let _ = manual.run(asks.retry(|| ready(Err::<(), _>(7))));
+    assert_eq!(timer.reads.take(), 1 + 4);
+    let _ = manual.run(
+        policy
+            .max_elapsed(Duration::MAX)
+            .retry(|| ready(Err::<(), u8>(7))),
+    );
+    assert_eq!(timer.reads.take(), 0, "no limit");
+}
+
+/// Each attempt has its own time, and its error is an error like any other.
+#[test]
+fn an_attempt_is_cut_at_its_limit() {
+    let second = Duration::from_secs(1);
+    for door in [Door::Retry, Door::RetryWith] {
+        let (timer, calls) = (ManualTimer::new(), Cell::new(0));
+        let log = RefCell::new(Vec::new());
+        let policy = RetryBuilder::with_timer(&timer)
+            .backoff(Backoff::constant(second))
+            .attempt_timeout(5 * second, || {
+                log.borrow_mut().push("made");
+                "timed out"
+            })
+            .should_retry(|error: &&str, _| {
+                log.borrow_mut().push("asked");
+                *error != "final"
+            });
+        let attempt = || {
+            calls.set(calls.get() + 1);
+            let (timer, log, n) = (&timer, &log, calls.get());
+            async move {
+                let _guard = scopeguard(log);
+                let lasts = match n {
+                    1 => 5 * second + Duration::from_nanos(1),
+                    2 => 3 * second,
+                    3 => Duration::MAX,
+                    _ => 5 * second,
+                };
+                timer.sleep(lasts).await;
+                Err::<(), _>(if n == 4 { "final" } else { "refused" })
+            }
+        };
+        let result = match door {
+            Door::Retry => timer.run(policy.retry(attempt)),
+            _ => timer.run(policy.retry_with(&mut (), async |()| attempt().await)),
+        };
+        assert_eq!((result, calls.get()), (Err("final"), 4), "{door:?}");
+        assert_eq!(timer.now(), (5 + 1 + 3 + 1 + 5 + 1 + 5) * second);
+        assert_eq!(timer.sleeping(), 0);
+        assert_eq!(
+            *log.borrow(),
+            [
+                "dropped", "made", "asked", "dropped", "asked", "dropped", "made", "asked",
+                "dropped", "asked"
+            ],
+            "{door:?}"
+        );
+    }
+}
+
+/// Says that it is dropped.
+fn scopeguard<'a>(log: &'a RefCell<Vec<&'static str>>) -> impl Drop + 'a {
+    struct Guard<'a>(&'a RefCell<Vec<&'static str>>);
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            self.0.borrow_mut().push("dropped");
+        }
+    }
+    Guard(log)
+}
+
+/// The time of an operation that blocks before it returns its future counts.
+#[test]
+fn the_time_of_an_attempt_counts_from_before_its_call() {
+    let (timer, second) = (ManualTimer::new(), Duration::from_secs(1));
+    let policy = RetryBuilder::with_timer(&timer)
+        .max_retries(0)
+        .attempt_timeout(5 * second, || "timed out");
+    let result = timer.run(policy.retry(|| {
+        timer.block(4 * second);
+        let sleep = timer.sleep(2 * second);
+        async move {
+            sleep.await;
+            Ok::<(), _>(())
+        }
+    }));
+    assert_eq!((result, timer.now()), (Err("timed out"), 5 * second));
+}
+
+/// Nothing is timed if nothing can be late.
+#[test]
+fn an_attempt_timeout_of_the_longest_duration_makes_no_timer() {
+    let manual = ManualTimer::new();
+    let timer = Counting::new(&manual);
+    let policy = RetryBuilder::with_timer(&timer).attempt_timeout(Duration::MAX, || 7);
+    assert_eq!(manual.run(policy.retry(|| ready(Ok::<_, u8>(1)))), Ok(1));
+    assert_eq!(timer.counts(), (0, 0));
+}
+
+/// A cursor that goes on after a give-up stands where it would stand on the curve.
+#[test]
+fn failure_n_is_followed_by_wait_n_whatever_was_decided_before() {
+    let timer = ManualTimer::new();
+    let backoff = Backoff::new().jitter(Jitter::NONE);
+    let mut attempts = RetryBuilder::with_timer(&timer)
+        .backoff(backoff)
+        .max_retry_after(Duration::from_secs(1))
+        .should_retry(|decision: &Decision, _| *decision)
+        .attempts();
+    let refused = [
+        Decision::GiveUp,
+        Decision::RetryAfter(Duration::from_secs(2)),
+    ];
+    for (n, decision) in (1..).zip(refused) {
+        assert_eq!(timer.run(attempts.failed(decision)), Err(decision));
+        assert_eq!((attempts.failures(), timer.now()), (n, Duration::ZERO));
+    }
+    assert_eq!(timer.run(attempts.failed(Decision::Retry)), Ok(()));
+    assert_eq!(timer.now(), *backoff.bounds(3).end());
 }
 
 #[test]
@@ -685,7 +926,38 @@ fn a_reset_cursor_is_a_new_one() {
         assert_eq!(timer.run(attempts.failed("lost")), Ok(()));
         assert_eq!(timer.now(), round * 3 * second);
         assert_eq!(timer.run(attempts.failed("lost")), Err("lost"));
-        attempts.reset();
+        assert_eq!(attempts.failures(), 3);
+        match round {
+            1 => attempts.reset(),
+            _ => attempts.succeeded(),
+        }
+        assert_eq!(attempts.failures(), 0);
+    }
+}
+
+/// With a seed every sequence of a cursor draws the same.
+#[test]
+fn a_reset_cursor_with_a_seed_draws_the_same_again() {
+    let timer = ManualTimer::new();
+    let mut attempts = RetryBuilder::with_timer(&timer).seed(7).attempts();
+    let expected: Vec<_> = Backoff::new().delays_seeded(7).take(3).collect();
+    for round in 0..4 {
+        let drawn: Vec<_> = (0..3)
+            .map(|_| {
+                let begun = timer.now();
+                timer.run(attempts.failed(())).unwrap();
+                timer.elapsed(begun)
+            })
+            .collect();
+        assert_eq!(drawn, expected, "round {round}");
+        match round {
+            0 => attempts.reset(),
+            1 => attempts.succeeded(),
+            _ => {
+                attempts.succeeded();
+                attempts.reset();
+            }
+        }
     }
 }
 
@@ -695,10 +967,12 @@ fn debug_texts_say_where_things_stand() {
     let timer = ManualTimer::new();
     let waits = RetryBuilder::with_timer(&timer).backoff(Backoff::constant(Duration::from_secs(1)));
     let mut attempts = waits.max_retries(1).attempts();
-    let mut wait = pin!(attempts.failed("secret"));
-    assert_eq!(format!("{wait:?}"), "Pause(\"wait\")");
-    timer.run(wait.as_mut()).unwrap();
-    assert_eq!(format!("{wait:?}"), "Pause(\"done\")");
+    {
+        let mut wait = pin!(attempts.failed("secret"));
+        assert_eq!(format!("{wait:?}"), "Pause(\"wait\")");
+        timer.run(wait.as_mut()).unwrap();
+        assert_eq!(format!("{wait:?}"), "Pause(\"done\")");
+    }
     assert_eq!(
         format!("{:?}", attempts.failed("secret")),
         "Pause(\"gave up\")"
