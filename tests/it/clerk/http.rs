@@ -12,7 +12,7 @@ use afterbeat::clerk::{
     Cause, FrontendApi, HttpTransport, Refresher, RefresherBuilder, TokenError,
 };
 
-use super::fapi::{CLIENT_TOKEN, SECOND};
+use super::rig::{CLIENT_TOKEN, SECOND};
 
 /// Answers each connection by `reply`, once its request's head has been read.
 /// Returns where, and the heads.

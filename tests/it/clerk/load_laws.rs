@@ -13,242 +13,23 @@ use std::{
 use afterbeat::{
     ManualTimer, Timer,
     clerk::{
-        MemoryStore, Refresher, RefresherBuilder, RefresherEvent, RefresherStatus, Request,
-        Response, SessionToken, TokenError, TokenRequest, Transport, TransportError,
+        MemoryStore, Refresher, RefresherEvent, RefresherStatus, SessionToken, TokenError,
+        TokenRequest,
     },
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{Either, join_all, select};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::fapi::{
-    CLIENT_TOKEN, Fapi, On, SECOND, client, jwt, seconds, session, set_wall_clock_off, wall_clock,
+use self::{
+    api::{Api, Sent},
+    case::{Act, Case, Mood, case},
 };
+use super::rig::{CLIENT_TOKEN, Fapi, On, SECOND, over, seconds, set_wall_clock_off};
 
-/// What the API does for a while.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Mood {
-    Fine,
-    Fails(u16, &'static str),
-    /// A status with `Retry-After`.
-    Throttles(u16, u64),
-    Reject,
-    Offline,
-    Hang,
-    /// Fine, after as many seconds.
-    Slow(u64),
-}
-
-impl Mood {
-    /// Whether a mint that fails so is repeated by the whole schedule.
-    fn is_passing(self) -> bool {
-        match self {
-            Self::Fails(status, _) | Self::Throttles(status, _) => status == 429 || status >= 500,
-            Self::Reject | Self::Hang => true,
-            Self::Fine | Self::Offline | Self::Slow(_) => false,
-        }
-    }
-}
-
-/// Spans of moods; the last one is for ever.
-type Moods = Vec<(u64, Mood)>;
-
-#[derive(Clone, Copy, Debug)]
-enum Act {
-    Call {
-        template: bool,
-        organization: bool,
-        force: bool,
-        /// Goes away after as many milliseconds.
-        leaves: Option<u64>,
-    },
-    Start,
-    Stop,
-    Trigger,
-    WallClock(i64),
-    SignOut,
-}
-
-#[derive(Clone, Debug)]
-struct Case {
-    tokens: Moods,
-    client: Moods,
-    /// From then on there is no session.
-    gone: Option<u64>,
-    lifetime: u64,
-    /// In milliseconds, in turn.
-    latencies: Vec<u64>,
-    shared: bool,
-    /// How many refreshers share the store.
-    refreshers: usize,
-    /// Milliseconds since the act before, who, and what.
-    acts: Vec<(u64, usize, Act)>,
-}
-
-impl Case {
-    /// How far the wall clock is off, from act to act.
-    fn wall_clock(&self) -> Vec<i64> {
-        let acts = self.acts.iter().filter_map(|(_, _, act)| match act {
-            Act::WallClock(off) => Some(*off),
-            _ => None,
-        });
-        std::iter::once(0).chain(acts).collect()
-    }
-
-    fn moves_the_wall_clock(&self) -> bool {
-        self.wall_clock().len() > 1
-    }
-
-    fn sets_the_wall_clock_back(&self) -> bool {
-        !self.wall_clock().is_sorted()
-    }
-}
-
-/// One request, as the API sees it.
-#[derive(Clone, Debug)]
-struct Sent {
-    who: usize,
-    on: On,
-    key: String,
-    at: Duration,
-    /// When its answer arrived, or it was dropped.
-    end: Duration,
-    mood: Mood,
-    seen: bool,
-    alive: bool,
-}
-
-impl Sent {
-    fn brings_a_token(&self) -> bool {
-        self.seen && self.alive && matches!(self.mood, Mood::Fine | Mood::Slow(_))
-    }
-
-    /// Whether this tells that the session is over.
-    fn signs_out(&self) -> bool {
-        let says = match self.mood {
-            Mood::Fine | Mood::Slow(_) => !self.alive,
-            Mood::Fails(401, _) | Mood::Fails(403, "user_banned") => true,
-            _ => false,
-        };
-        self.seen && self.on == On::Client && says
-    }
-
-    fn is_passing(&self) -> bool {
-        !self.seen || self.mood.is_passing()
-    }
-
-    /// What `Retry-After` forbids.
-    fn gate(&self) -> Option<(Duration, Duration)> {
-        match self.mood {
-            Mood::Throttles(429 | 503, hint) if self.seen => {
-                Some((self.end, self.end + Duration::from_secs(hint)))
-            }
-            _ => None,
-        }
-    }
-}
-
-struct Api {
-    who: usize,
-    timer: ManualTimer,
-    case: Arc<Case>,
-    log: Arc<Mutex<Vec<Sent>>>,
-}
-
-/// Notes when a request has ended, however it ends.
-struct Ends<'a>(&'a Api, usize);
-
-impl Ends<'_> {
-    fn note(&self, change: impl FnOnce(&mut Sent)) {
-        change(&mut self.0.log.lock().unwrap()[self.1]);
-    }
-}
-
-impl Drop for Ends<'_> {
-    fn drop(&mut self) {
-        let now = self.0.timer.now();
-        self.note(|sent| sent.end = now);
-    }
-}
-
-impl Transport for Api {
-    async fn send(&self, request: Request) -> Result<Response, TransportError> {
-        let (now, case) = (self.timer.now(), &self.case);
-        let (on, moods) = match request.path() {
-            "/v1/client" => (On::Client, &case.client),
-            _ => (On::Tokens, &case.tokens),
-        };
-        let mut until = 0;
-        let mood = moods.iter().find(|(span, _)| {
-            until += span;
-            now < Duration::from_secs(until)
-        });
-        let (_, mood) = *mood.or(moods.last()).unwrap();
-        let alive = case.gone.is_none_or(|gone| now < Duration::from_secs(gone));
-        let template = request.path().split_once("/tokens/").map(|(_, name)| name);
-        let organization = request
-            .body()
-            .and_then(|body| body.strip_prefix("organization_id="));
-        let (ends, turn) = {
-            let mut log = self.log.lock().unwrap();
-            log.push(Sent {
-                who: self.who,
-                on,
-                key: format!("{template:?} {organization:?}"),
-                at: now,
-                end: Duration::MAX,
-                mood,
-                seen: false,
-                alive,
-            });
-            (Ends(self, log.len() - 1), log.len() - 1)
-        };
-        let latency = match mood {
-            Mood::Slow(seconds) => Duration::from_secs(seconds),
-            Mood::Hang => std::future::pending().await,
-            _ => Duration::from_millis(case.latencies[turn % case.latencies.len()]),
-        };
-        if !latency.is_zero() {
-            self.timer.sleep(latency).await;
-        }
-        ends.note(|sent| sent.seen = true);
-        // The token may be as old as its request.
-        let issued = 1_700_000_000 + now.as_secs();
-        let token = jwt(&json!({
-            "sid": "sess_1",
-            "sub": "user_1",
-            "iat": issued,
-            "exp": issued + case.lifetime,
-            "org_id": organization,
-            "template": template,
-            "issued_ms": now.as_millis() as u64,
-        }));
-        let error = |status, code| {
-            Response::new(status, json!({ "errors": [{ "code": code }] }).to_string())
-        };
-        match mood {
-            Mood::Fine | Mood::Slow(_) if on == On::Client => {
-                let sessions = if alive {
-                    json!([session(&json!({ "jwt": token }))])
-                } else {
-                    json!([])
-                };
-                Ok(Response::new(200, client(&sessions).to_string()))
-            }
-            Mood::Fine | Mood::Slow(_) if alive => {
-                Ok(Response::new(200, json!({ "jwt": token }).to_string()))
-            }
-            Mood::Fine | Mood::Slow(_) => Ok(error(401, "signed_out")),
-            Mood::Fails(status, code) => Ok(error(status, code)),
-            Mood::Throttles(status, hint) => {
-                Ok(error(status, "slow_down").retry_after(Duration::from_secs(hint)))
-            }
-            Mood::Reject | Mood::Hang => Err(TransportError::new("connection refused")),
-            Mood::Offline => Err(TransportError::new("no route").offline()),
-        }
-    }
-}
+mod api;
+mod case;
 
 /// A call that ended by itself.
 struct Ended {
@@ -276,8 +57,8 @@ impl Run {
     fn new(case: Case) -> Self {
         let case = Arc::new(case);
         let timer = Fapi::new(|_| unreachable!("only its clock is used")).timer;
-        let (log, out): (Arc<Mutex<Vec<Sent>>>, Arc<Mutex<Vec<(usize, Duration)>>>) =
-            Default::default();
+        let log = Arc::<Mutex<Vec<Sent>>>::default();
+        let out = Arc::<Mutex<Vec<(usize, Duration)>>>::default();
         let store = case.shared.then(MemoryStore::default);
         let refresher = |who| {
             let api = Api {
@@ -287,10 +68,8 @@ impl Run {
                 log: Arc::clone(&log),
             };
             let (clock, out) = (timer.clone(), Arc::clone(&out));
-            let base = "https://clerk.example.test".parse().unwrap();
-            let mut builder = RefresherBuilder::with_timer(timer.clone(), base, api)
+            let mut builder = over(&timer, api)
                 .client_token(CLIENT_TOKEN.parse().unwrap())
-                .wall_clock(wall_clock)
                 .observe(move |event| {
                     if let RefresherEvent::Status(RefresherStatus::SignedOut(_)) = event {
                         out.lock().unwrap().push((who, clock.now()));
@@ -545,92 +324,6 @@ impl Run {
             assert!(call.end < end, "at {:?}: {claims}", call.end);
         }
     }
-}
-
-fn mood() -> impl Strategy<Value = Mood> {
-    prop_oneof![
-        4 => Just(Mood::Fine),
-        1 => Just(Mood::Fails(401, "signed_out")),
-        1 => prop_oneof![Just("user_banned"), Just("forbidden")].prop_map(|code| Mood::Fails(403, code)),
-        1 => Just(Mood::Fails(404, "resource_not_found")),
-        1 => prop_oneof![Just("missing_expired_token"), Just("invalid")].prop_map(|code| Mood::Fails(422, code)),
-        1 => Just(Mood::Fails(429, "too_many_requests")),
-        1 => (1..60u64).prop_map(|hint| Mood::Throttles(429, hint)),
-        2 => Just(Mood::Fails(500, "internal_clerk_error")),
-        1 => Just(Mood::Fails(502, "")),
-        1 => (1..60u64).prop_map(|hint| Mood::Throttles(503, hint)),
-        1 => Just(Mood::Reject),
-        1 => Just(Mood::Offline),
-        1 => Just(Mood::Hang),
-        1 => (1..14u64).prop_map(Mood::Slow),
-    ]
-}
-
-fn moods() -> impl Strategy<Value = Moods> {
-    prop::collection::vec((1..120u64, mood()), 1..5)
-}
-
-fn call() -> impl Strategy<Value = Act> {
-    let [template, organization, force] = [0.2, 0.2, 0.3].map(prop::bool::weighted);
-    let leaves = prop::option::weighted(0.2, 0..5000u64);
-    // A template's request tells of no organization: it has one key on the wire.
-    (template, organization, force, leaves).prop_map(|(template, organization, force, leaves)| {
-        Act::Call {
-            template,
-            organization: organization && !template,
-            force,
-            leaves,
-        }
-    })
-}
-
-fn order() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        2 => Just(Act::Start),
-        2 => Just(Act::Stop),
-        2 => Just(Act::Trigger),
-        2 => (-200..200i64).prop_map(Act::WallClock),
-        1 => Just(Act::SignOut),
-    ]
-}
-
-/// Callers that come thick or now and then, for five minutes at most; half of the time
-/// nobody gives an order.
-fn acts() -> impl Strategy<Value = Vec<(u64, usize, Act)>> {
-    let wait = prop_oneof![Just(1000u64), Just(5000), Just(20_000)];
-    let orders = prop_oneof![Just(0), Just(1u32)];
-    (wait, orders).prop_flat_map(|(wait, orders)| {
-        let act = prop_oneof![4 => call().boxed(), orders => order().boxed()];
-        prop::collection::vec((0..wait, 0..2usize, act), 0..60)
-    })
-}
-
-fn case() -> impl Strategy<Value = Case> {
-    (
-        prop_oneof![2 => moods(), 1 => mood().prop_map(|mood| vec![(1, mood)])],
-        prop_oneof![
-            1 => Just(vec![(1, Mood::Fine)]),
-            2 => moods().prop_map(|moods| [vec![(20, Mood::Fine)], moods].concat()),
-            1 => moods(),
-        ],
-        prop::option::weighted(0.2, 0..300u64),
-        prop_oneof![Just(60u64), Just(30), Just(10)],
-        prop::collection::vec(prop_oneof![Just(0u64), 0..3000u64], 1..4),
-        0..3usize,
-        acts(),
-    )
-        .prop_map(
-            |(tokens, client, gone, lifetime, latencies, sharing, acts)| Case {
-                tokens,
-                client,
-                gone,
-                lifetime,
-                latencies,
-                shared: sharing > 0,
-                refreshers: sharing.max(1),
-                acts,
-            },
-        )
 }
 
 fn cases() -> ProptestConfig {

@@ -1,16 +1,31 @@
-//! The refresher against a stand-in for the API, in virtual time: one test for
-//! each requirement, named by it, and the recordings of clerk-js.
+//! The refresher against a stand-in for the API, in virtual time: one file a subject, a
+//! test for each requirement, named by it, and the recordings of clerk-js.
 
+mod age;
+mod cache;
+mod callers;
 mod conformance;
-mod fapi;
+mod crowd;
+mod ends;
+mod gate;
 #[cfg(feature = "clerk-http")]
 mod http;
-mod identity_wire;
+mod input;
+mod kept;
 mod load_laws;
-mod races;
+mod organization;
+mod poller;
+mod processes;
+mod replies;
 mod report;
-mod requirements;
-mod schedule_cache;
+mod requests;
+mod rig;
+mod schedule;
+mod secrets;
+mod sign_out;
+mod start;
 #[cfg(any(unix, windows))]
 mod store;
+mod told;
 mod traces;
+mod verification;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fapi::{Answer, Call, Fapi, On, client, exactly};
+use super::rig::{Answer, Call, Fapi, On, client, exactly};
 
 pub const TRACES: &str = include_str!("../../golden/clerk-js-traces.json");
 
