@@ -135,10 +135,10 @@ pub(super) fn a_store_with_garbage_is_told_of_and_written_anew() {
     // A state with parts of the wrong kind: what can be read is.
     for part in [
         json!({ "version": 1 }),
-        json!({ "version": 1, "client_token": 5, "token": 5, "gated_until_ms": "x" }),
+        json!({ "version": 1, "client_token": 5, "token": 5, "gate": "x" }),
         json!({ "version": 1, "client_token": "two words", "token": { "jwt": "x" } }),
         json!({ "version": 1, "token": { "jwt": first_jwt("sess_1"), "minted_at_ms": u64::MAX } }),
-        json!({ "version": 1, "gated_until_ms": 0 }),
+        json!({ "version": 1, "gate": { "until_ms": 0, "wait_ms": "x" } }),
     ] {
         let fapi = Fapi::new(|_| Answer::Fine);
         let store = Troubled::default();
