@@ -1,5 +1,5 @@
 //! Allocations are counted, not timed: none on a first-try success, none for a
-//! retry, none for a poller's run.
+//! retry, none for a poller's run; and a refresher holds what is of use.
 
 #![cfg(feature = "tokio")]
 
@@ -19,17 +19,20 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES_HELD: Cell<isize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        BYTES_HELD.set(BYTES_HELD.get() + layout.size() as isize);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES_HELD.set(BYTES_HELD.get() - layout.size() as isize);
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -139,4 +142,58 @@ async fn a_pollers_run_allocates_nothing() {
         }
     };
     assert_eq!(allocations(polls).await, 0);
+}
+
+/// A program may ask for any number of templates, here each second for another: no more
+/// tokens are held than live at a time.
+#[cfg(feature = "clerk")]
+#[test]
+fn a_refresher_holds_no_token_that_has_expired() {
+    use afterbeat::{
+        ManualTimer, Timer,
+        clerk::{RefresherBuilder, Request, Response, TokenRequest, Transport, TransportError},
+    };
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use futures_util::future::{Either, select};
+    use serde_json::json;
+
+    const TOKEN: usize = 3000;
+
+    struct Api(ManualTimer);
+
+    impl Transport for Api {
+        async fn send(&self, request: Request) -> Result<Response, TransportError> {
+            let issued = self.0.now().as_secs();
+            let subject = "u".repeat(TOKEN);
+            let claims = json!({ "sid": "s", "sub": subject, "iat": issued, "exp": issued + 60 });
+            let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+            let body = match request.path() {
+                "/v1/client" => json!({ "response": { "sessions": [{ "id": "s" }] } }),
+                _ => json!({ "jwt": format!("e30.{claims}.c2ln") }),
+            };
+            Ok(Response::new(200, body.to_string()))
+        }
+    }
+
+    let timer = ManualTimer::new();
+    let api = "https://clerk.example.test".parse().unwrap();
+    let builder = RefresherBuilder::with_timer(timer.clone(), api, Api(timer.clone()));
+    let (refresher, driver) = builder.driver();
+    let scenario = async {
+        let mut held = 0;
+        for n in 0..300 {
+            let request = TokenRequest::new().template(n.to_string());
+            refresher.token(&request).await.unwrap();
+            if n == 100 {
+                held = BYTES_HELD.get();
+            }
+            timer.sleep(Duration::from_secs(1)).await;
+        }
+        BYTES_HELD.get() - held
+    };
+    let grown = match timer.run(select(pin!(scenario), driver)) {
+        Either::Left((grown, _)) => grown,
+        Either::Right(_) => panic!("the driver ended"),
+    };
+    assert!(grown < 30 * TOKEN as isize, "{grown} bytes more");
 }

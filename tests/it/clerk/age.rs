@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::rig::{
     Answer, CLIENT_TOKEN, Call, Fapi, On, SECOND, Told, at_once, client, client_with, exactly,
-    fails_401, forced, jwt, mints, quiet, seconds, session, set_wall_clock_off, text, token_of,
-    until,
+    fails_401, forced, jwt, mints, of_session, quiet, seconds, session, set_wall_clock_off, text,
+    token_of, until,
 };
 
 /// Where neither says when its origin issued it, the older one is staler here too.
@@ -293,4 +293,47 @@ fn the_same_token_again_is_no_younger_than_it_was() {
             fapi.timer.sleep(SECOND).await;
         }
     });
+}
+
+/// Another program of the user's had it minted twenty seconds before.
+#[test]
+fn a_token_that_comes_with_a_client_is_as_old_as_its_issuer_says() {
+    let fapi = Fapi::new(|call| match call.on {
+        _ if call.at < SECOND => Answer::Fine,
+        On::Tokens => fails_401(),
+        On::Client => client_with(&json!({ "jwt": of_session("sess_1", 10) })),
+    });
+    fapi.run(async |refresher| {
+        quiet(refresher).await;
+        until(&fapi, 30.0).await;
+        let token = refresher.token(&TokenRequest::new().force()).await.unwrap();
+        assert_eq!(token.expose(), of_session("sess_1", 10));
+        assert_eq!(token.expires_in(), 40 * SECOND);
+        until(&fapi, 69.0).await;
+        assert_eq!(fapi.calls().len(), 3);
+        let late = refresher.get_token().await;
+        assert!(late.is_err() || late.unwrap().expires_in() <= SECOND);
+    });
+}
+
+/// The wall clock cannot tell the stored token's age then. The issuer's clock can, once
+/// another token has told what it reads.
+#[test]
+fn a_wall_clock_set_back_between_runs_makes_no_stored_token_young() {
+    let fapi = Fapi::new(|_| Answer::Fine);
+    let store = MemoryStore::default();
+    let run = || {
+        let builder = fapi.builder().store(store.clone());
+        fapi.with(builder, async |refresher| {
+            // The client's own token is another organization's.
+            refresher.set_organization(Some("org_1"));
+            refresher.get_token().await.unwrap()
+        })
+    };
+    let first = run();
+    fapi.timer.advance(3600 * SECOND);
+    set_wall_clock_off(-3600);
+    let second = run();
+    assert_ne!(second.expose(), first.expose());
+    assert_eq!(second.claims().lifetime(), second.expires_in());
 }

@@ -349,3 +349,19 @@ fn a_token_in_its_last_second_is_not_given_out_where_a_new_one_comes() {
         assert!(token.expires_in() > 59 * SECOND, "{token:?}");
     });
 }
+
+/// Its life is as long as the margin of the refresh ahead.
+#[test]
+fn a_life_of_17_s_is_not_refreshed_on_each_call() {
+    let mut fapi = Fapi::new(|_| Answer::Fine);
+    fapi.lifetime = 17;
+    let builder = fapi.builder().interval(Duration::MAX);
+    fapi.with(builder, async |refresher| {
+        let first = refresher.get_token().await.unwrap();
+        for _ in 0..8 {
+            assert_eq!(at_once(refresher).unwrap().expose(), first.expose());
+            fapi.timer.sleep(SECOND).await;
+        }
+    });
+    assert_eq!(fapi.instants(On::Tokens), []);
+}

@@ -229,3 +229,18 @@ pub(super) fn f5_requests_that_may_rotate_are_sent_one_at_a_time() {
     let instants: Vec<_> = calls.iter().map(|call| call.at.as_secs()).collect();
     assert_eq!(instants, [0, 1, 2, 3]);
 }
+
+/// Twice as long as a caller of `get_token`.
+#[test]
+fn who_waits_for_the_session_does_so_for_14_s() {
+    let fapi = Fapi::new(|_| Answer::Hang);
+    let builder = fapi.builder().attempt_timeout(Duration::MAX);
+    fapi.with(builder, async |refresher| {
+        let error = refresher.ready().await.unwrap_err();
+        assert_eq!(fapi.timer.now(), 14 * SECOND);
+        let TokenError::TimedOut { limit, .. } = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(limit, 14 * SECOND);
+    });
+}

@@ -1,7 +1,7 @@
 //! How a refresher ends: dropped, shut down, or with its driver.
 
 use std::{
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -9,16 +9,17 @@ use std::{
 use afterbeat::{
     Timer,
     clerk::{
-        Cause, MemoryStore, RefresherEvent, RefresherStatus, Refusal, TokenError, TokenRequest,
-        TokenStore,
+        Cause, MemoryStore, RefresherEvent, RefresherStatus, Refusal, Response, TokenError,
+        TokenRequest, TokenStore,
     },
 };
 use futures_util::{
     FutureExt,
     future::{join, join_all, select},
+    stream::{FuturesUnordered, StreamExt},
 };
 
-use super::rig::{Answer, Call, Fapi, On, SECOND, Told, fails_500, quiet, template};
+use super::rig::{Answer, Call, Fapi, On, SECOND, Told, drive, fails_500, quiet, template, text};
 
 /// It is the refresher that is dropped: a caller that goes away cancels nothing.
 #[test]
@@ -179,4 +180,54 @@ fn a_shutdown_waits_for_no_lock_that_another_process_holds() {
         assert!(took < SECOND, "{took:?}");
     }));
     assert_eq!(told.statuses(), [RefresherStatus::Ready]);
+}
+
+#[test]
+fn a_shutdown_lets_the_request_in_flight_finish() {
+    let mut fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| {
+        Answer::Exactly(Response::new(404, "").authorization("rotated"))
+    });
+    fapi.latency = 2 * SECOND;
+    let store = MemoryStore::default();
+    let (refresher, driver) = fapi.seed().store(store.clone()).driver();
+    fapi.timer.run(join(driver, async {
+        quiet(&refresher).await;
+        for name in ["a", "b"] {
+            assert!(refresher.token(&template(name)).now_or_never().is_none());
+        }
+        fapi.timer.sleep(SECOND).await;
+        refresher.shutdown().await;
+        assert_eq!(fapi.timer.now(), 4 * SECOND);
+        assert!(text(&store).contains("rotated"), "{}", text(&store));
+    }));
+    assert_eq!(fapi.instants(On::Tokens), [2 * SECOND], "and no other");
+}
+
+/// Each waits alone here: nothing else polls it, and no clock wakes it.
+#[test]
+fn the_end_of_the_driver_wakes_and_answers_whoever_waits() {
+    let fapi = Fapi::tokens_fail_from(Duration::ZERO, |_| Answer::Hang);
+    let (refresher, mut driver) = fapi.seed().driver();
+    drive(&fapi.timer, &mut driver, quiet(&refresher));
+    let request = template("a");
+    let waits: [Pin<Box<dyn Future<Output = bool>>>; 2] = [
+        Box::pin(
+            refresher
+                .wait_for(|_| false)
+                .map(|last| last == RefresherStatus::Ready),
+        ),
+        Box::pin(refresher.token(&request).map(|result| {
+            let error = result.unwrap_err();
+            matches!(error, TokenError::Ended)
+        })),
+    ];
+    let mut waits = FuturesUnordered::from_iter(waits);
+    assert!(waits.next().now_or_never().is_none());
+    assert!((&mut driver).now_or_never().is_none());
+    assert_eq!(fapi.instants(On::Tokens).len(), 1, "under way");
+    drop(driver);
+    fapi.timer.run(async {
+        assert_eq!(waits.next().await, Some(true));
+        assert_eq!(waits.next().await, Some(true));
+    });
 }

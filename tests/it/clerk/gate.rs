@@ -10,12 +10,15 @@ use afterbeat::{
     GiveUp, Timer,
     clerk::{Cause, MemoryStore, Response, TokenError, TokenRequest, TokenStore},
 };
-use futures_util::future::{join, select};
+use futures_util::{
+    FutureExt,
+    future::{join, select},
+};
 use serde_json::json;
 
 use super::rig::{
     Answer, Fapi, On, SECOND, START, fails_500, first, forced, quiet, seconds, set_wall_clock_off,
-    template, throttled,
+    template, text, throttled,
 };
 
 #[test]
@@ -215,4 +218,34 @@ pub(super) fn a_retry_after_holds_whatever_the_wall_clock_does() {
         let mints = fapi.instants(On::Tokens);
         assert_eq!(mints, [1, 41].map(Duration::from_secs), "{off}");
     }
+}
+
+/// A store that was restored from an older copy holds the shorter one.
+#[test]
+fn a_shorter_retry_after_does_not_end_a_longer_one() {
+    let meets = |hint: u64| {
+        let answer = first(1, move || throttled(hint), || Answer::Fine);
+        let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| answer());
+        let store = MemoryStore::default();
+        (fapi, store)
+    };
+    let (fapi, other) = meets(5);
+    fapi.with(fapi.builder().store(other.clone()), async |refresher| {
+        quiet(refresher).await;
+        let _ = refresher.token(&template("a")).now_or_never();
+        fapi.timer.sleep(SECOND).await;
+    });
+
+    let (fapi, store) = meets(40);
+    fapi.with(fapi.seed().store(store.clone()), async |refresher| {
+        quiet(refresher).await;
+        let _ = refresher.token(&template("a")).now_or_never();
+        fapi.timer.sleep(SECOND).await;
+        store.save(text(&other).as_bytes()).unwrap();
+        refresher.token(&template("b")).await.unwrap();
+    });
+    assert_eq!(
+        fapi.instants(On::Tokens),
+        [0, 40, 40].map(Duration::from_secs)
+    );
 }

@@ -1,6 +1,7 @@
 //! The real transport against a raw socket that answers as badly as it can.
 
 use std::{
+    error::Error,
     io::{ErrorKind, Read, Write},
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -159,6 +160,20 @@ async fn a_refused_connection_says_so() {
     assert!(error.to_string().contains("Connection refused"), "{error}");
 }
 
+/// Its query may hold a token.
+#[tokio::test(start_paused = true)]
+async fn an_error_does_not_show_the_url() {
+    // Does not get through, and is cut off before its head has ended.
+    for reply in ["", "HTTP/1.1 "] {
+        let (api, heads) = server(says(reply));
+        let error = start_up(api).await;
+        assert!(heads.recv().unwrap().contains("_is_native=1"));
+        let shown = format!("{error} {error:?} {:?}", error.source());
+        assert!(shown.contains("no response from the API"), "{shown}");
+        assert!(!shown.contains("_is_native"), "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn status_comes_first_and_headers_are_kept() {
     let (api, _heads) = server(says(
@@ -272,5 +287,25 @@ async fn a_mint_is_a_form_post() {
     assert_eq!(sends("authorization"), [&authorization]);
     for forbidden in ["origin", "cookie"] {
         assert!(sends(forbidden).is_empty(), "{post}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_after_in_seconds_is_read() {
+    for (value, hint) in [
+        ("7", Some(7)),
+        (" 7 ", Some(7)),
+        ("0", Some(0)),
+        ("7s", None),
+    ] {
+        let (api, _heads) = server(move |stream| {
+            let head = "HTTP/1.1 429 Too Many\r\ncontent-length: 0\r\n";
+            write!(stream, "{head}retry-after: {value}\r\n\r\n").unwrap();
+        });
+        let error = start_up(api).await;
+        let Cause::Status { retry_after, .. } = cause(&error) else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*retry_after, hint.map(Duration::from_secs), "{value}");
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::rig::{
     Answer, CLIENT_TOKEN, Fapi, On, SECOND, Told, cause, fails_401, fails_500, first_jwt, forced,
-    no_session, quiet, seconds, template, text,
+    no_session, quiet, seconds, template, text, until,
 };
 
 /// A store with troubles.
@@ -373,5 +373,37 @@ fn a_client_token_that_the_api_refuses_is_forgotten_for_good() {
     let second = fapi.builder().client_token(token).store(store);
     fapi.with(second, async |refresher| {
         refresher.get_token().await.unwrap()
+    });
+}
+
+/// The answer to a start-up's request may come after that has fallen back, after the mint
+/// that followed, and while no other request is under way.
+#[test]
+fn a_sign_out_that_is_told_late_forgets_the_stored_session_too() {
+    let store = Troubled::default();
+    let healthy = Fapi::new(|_| Answer::Fine);
+    healthy.with(healthy.builder().store(store.clone()), async |refresher| {
+        forced(&healthy, refresher).await.unwrap();
+    });
+    let asked = AtomicU32::new(0);
+    let fapi = Fapi::new(move |call| match call.on {
+        On::Tokens => Answer::Fine,
+        On::Client => match asked.fetch_add(1, Ordering::Relaxed) {
+            // Does not get through, just before callers wait no longer.
+            0 => Answer::Late(seconds(6.95), Box::new(Answer::Reject)),
+            // The poller's question; the start-up's own is repeated after it.
+            1 => Answer::Late(SECOND, Box::new(fails_500())),
+            _ => no_session(),
+        },
+    });
+    let builder = fapi.builder().attempt_timeout(10 * SECOND);
+    fapi.with(builder.store(store.clone()), async |refresher| {
+        until(&fapi, 7.0).await;
+        refresher.get_token().await.unwrap();
+        assert_eq!(fapi.timer.now(), seconds(7.0));
+        assert!(store.text().contains("eyJ"));
+        until(&fapi, 8.5).await;
+        assert!(matches!(refresher.status(), RefresherStatus::SignedOut(_)));
+        assert!(!store.text().contains("eyJ"), "{}", store.text());
     });
 }

@@ -7,8 +7,11 @@ use afterbeat::{
     clerk::{SessionToken, TokenRequest},
 };
 use futures_util::future::join;
+use serde_json::{Value, json};
 
-use super::rig::{Answer, Fapi, On, SECOND, Told, fails_401, template, until};
+use super::rig::{
+    Answer, Fapi, On, SECOND, START, Told, fails_401, fails_500, jwt, mints, template, until,
+};
 
 #[test]
 pub(super) fn c12_what_comes_for_an_earlier_organization_is_not_told() {
@@ -112,4 +115,33 @@ fn the_cached_token_of_an_organization_that_becomes_the_active_one_is_told_of() 
         fapi.timer.sleep(SECOND).await;
         assert_eq!(told.tokens().len(), 2);
     });
+}
+
+#[test]
+fn an_empty_organization_is_the_personal_account() {
+    for (name, value, id) in [
+        ("org_id", json!(""), None),
+        ("org_id", Value::Null, None),
+        ("org_id", json!("org_1"), Some("org_1")),
+        ("o", json!({ "id": "" }), None),
+        ("o", json!({ "id": "org_1" }), Some("org_1")),
+    ] {
+        let mut claims = json!({ "sid": "s", "sub": "u", "iat": START, "exp": START + 60 });
+        claims[name] = value;
+        let last = jwt(&claims);
+        let minted = last.clone();
+        // The last token alone tells of the session.
+        let fapi = Fapi::new(move |call| match call.on {
+            On::Client => fails_500(),
+            On::Tokens => mints(&minted),
+        });
+        let builder = fapi.builder().last_token(&last).unwrap();
+        fapi.with(builder, async |refresher| {
+            let token = refresher.get_token().await.unwrap();
+            assert_eq!(token.claims().organization_id(), id, "{last}");
+        });
+        let body = fapi.calls().into_iter().find_map(|call| call.body);
+        let expected = id.map_or(String::new(), |id| format!("organization_id={id}"));
+        assert_eq!(body, Some(expected));
+    }
 }

@@ -289,3 +289,30 @@ fn bad_replies_are_clear_errors_and_sign_nobody_out() {
         "by status first: a 401 in HTML is verified"
     );
 }
+
+/// What it says goes into errors and logs.
+#[test]
+fn a_name_that_is_long_or_not_graphic_is_in_no_error() {
+    let longest = "a".repeat(100);
+    let too_long = "b".repeat(101);
+    let body = json!({
+        "errors": [
+            { "code": longest },
+            { "code": too_long },
+            { "code": "two words" },
+            { "code": "a\nline" },
+            { "code": "resource_not_found" },
+        ],
+        "clerk_trace_id": too_long,
+    });
+    let fapi = Fapi::tokens_fail_from(Duration::ZERO, move |_| exactly(400, &body));
+    let error = fapi.run(async |refresher| forced(&fapi, refresher).await.unwrap_err());
+    let Cause::Status {
+        codes, trace_id, ..
+    } = cause(&error)
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*codes, [longest, "resource_not_found".to_owned()]);
+    assert_eq!(*trace_id, None);
+}

@@ -12,14 +12,14 @@ use std::{
 use afterbeat::{
     Timer,
     clerk::{
-        MemoryStore, RefresherStatus, Request, Response, TokenError, TokenRequest, Transport,
-        TransportError,
+        MemoryStore, RefresherStatus, Request, Response, TokenError, TokenRequest, TokenStore,
+        Transport, TransportError,
     },
 };
 
 use super::rig::{
-    Answer, Call, Fapi, On, SECOND, Told, drive, fails_500, first_jwt, forced, over, schedule_from,
-    seconds, status, throttled,
+    Answer, Call, Fapi, On, SECOND, Told, at_once, drive, fails_500, first_jwt, forced, over,
+    schedule_from, seconds, status, text, throttled,
 };
 
 /// An API that is down from the start; `mint` says of `/tokens`.
@@ -359,4 +359,50 @@ fn a_last_token_of_another_session_is_not_fallen_back_on() {
         refresher.ready().await.unwrap_err()
     });
     assert_eq!(fapi.instants(On::Tokens), []);
+}
+
+#[test]
+fn without_a_last_token_a_start_up_takes_as_long_as_its_request() {
+    let mut fapi = Fapi::new(|_| Answer::Fine);
+    fapi.latency = 9 * SECOND;
+    let builder = fapi.builder().attempt_timeout(10 * SECOND);
+    let (told, builder) = Told::by(&fapi, builder);
+    fapi.with(builder, async |refresher| {
+        let error = refresher.get_token().await.unwrap_err();
+        assert!(matches!(error, TokenError::TimedOut { .. }), "{error}");
+        assert_eq!(fapi.timer.now(), 7 * SECOND);
+        refresher.ready().await.unwrap();
+        assert_eq!(fapi.timer.now(), 9 * SECOND);
+        fapi.timer.sleep(SECOND).await;
+        assert_eq!(at_once(refresher).unwrap().expires_in(), 50 * SECOND);
+    });
+    assert_eq!(told.statuses(), [RefresherStatus::Ready]);
+    assert_eq!(fapi.calls().len(), 1);
+}
+
+/// The failures before that no longer count.
+#[test]
+fn a_start_up_that_falls_back_on_the_last_token_begins_its_back_off_anew() {
+    let store = MemoryStore::default();
+    let other = Fapi::new(|_| Answer::Fine);
+    other.with(other.builder().store(store.clone()), async |refresher| {
+        forced(&other, refresher).await.unwrap();
+    });
+    let kept = text(&store);
+
+    let store = MemoryStore::default();
+    let fapi = down(|| Answer::Fine);
+    fapi.with(fapi.seed().store(store.clone()), async |refresher| {
+        fapi.timer.sleep(60 * SECOND).await;
+        // From another process that has been luckier.
+        store.save(kept.as_bytes()).unwrap();
+        fapi.timer.sleep(60 * SECOND).await;
+        refresher.get_token().await.unwrap();
+    });
+    let asked = fapi.instants(On::Client);
+    let in_vain = asked.iter().filter(|at| **at < 60 * SECOND).count();
+    assert!(in_vain < 6, "{asked:?}");
+    let fallen_back = fapi.instants(On::Tokens)[0];
+    let soon = |at: &&Duration| (fallen_back..fallen_back + 20 * SECOND).contains(*at);
+    assert!(asked.iter().filter(soon).count() > 2, "{asked:?}");
 }

@@ -4,13 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use afterbeat::{
     Timer,
-    clerk::{MemoryStore, RefresherStatus, SessionToken, TokenRequest},
+    clerk::{MemoryStore, RefresherStatus, Response, SessionToken, TokenRequest},
 };
 use serde_json::{Value, json};
 
 use super::rig::{
-    Answer, Fapi, On, SECOND, Told, exactly, fails_401, fails_500, first_jwt, forced, no_session,
-    quiet, template, text, wall_clock,
+    Answer, CLIENT_TOKEN, Fapi, On, SECOND, Told, client, exactly, fails_401, fails_500, first_jwt,
+    forced, no_session, quiet, session, template, text, wall_clock,
 };
 
 #[test]
@@ -156,4 +156,53 @@ pub(super) fn g5_days_pass_in_virtual_time_alone() {
     let once = run();
     assert!(once.0.len() > 4 * 86_400 / 60, "{}", once.0.len());
     assert!(once == run());
+}
+
+#[test]
+fn only_the_active_token_makes_it_ready() {
+    let fapi = Fapi::tokens_fail_from(Duration::ZERO, |call| {
+        if call.url.contains("/hasura") || call.body.as_deref() == Some("organization_id=org_1") {
+            Answer::Fine
+        } else {
+            fails_500()
+        }
+    });
+    let (told, builder) = Told::by(&fapi, fapi.seed());
+    fapi.with(builder, async |refresher| {
+        forced(&fapi, refresher).await.unwrap_err();
+        for other in [
+            template("hasura"),
+            TokenRequest::new().organization("org_1"),
+        ] {
+            refresher.token(&other).await.unwrap();
+            assert_eq!(refresher.status(), RefresherStatus::Degraded);
+        }
+    });
+    let expected = [RefresherStatus::Ready, RefresherStatus::Degraded];
+    assert_eq!(told.statuses(), expected);
+}
+
+/// As an API does that names it with each answer, rotated or not.
+#[test]
+fn a_client_token_that_comes_again_is_not_told_again() {
+    let fapi = Fapi::new(|call| {
+        let body = match call.on {
+            On::Tokens => json!({ "jwt": first_jwt("sess_1") }),
+            On::Client => client(&json!([session(&Value::Null)])),
+        };
+        let header = match call.at.as_secs() {
+            0..20 => CLIENT_TOKEN,
+            _ => "Bearer rotated",
+        };
+        Answer::Exactly(Response::new(200, body.to_string()).authorization(header))
+    });
+    let (told, builder) = Told::by(&fapi, fapi.seed());
+    fapi.with(builder, async |refresher| {
+        quiet(refresher).await;
+        for n in 0..10 {
+            refresher.token(&template(n.to_string())).await.unwrap();
+            fapi.timer.sleep(5 * SECOND).await;
+        }
+    });
+    assert_eq!(told.client_tokens(), [Some("rotated".to_owned())]);
 }

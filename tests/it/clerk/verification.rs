@@ -31,18 +31,18 @@ pub(super) fn d1_a_session_that_is_still_there_stays() {
     assert_eq!(fapi.calls().len(), 1 + 2);
 }
 
-fn outage_of_client(status: u16) -> Fapi {
+fn outage_of_client(status: u16, code: &'static str) -> Fapi {
     Fapi::new(move |call| match call.on {
         _ if call.at < SECOND => Answer::Fine,
         On::Tokens => fails_401(),
-        On::Client => Answer::Fails(status, "x"),
+        On::Client => Answer::Fails(status, code),
     })
 }
 
 #[test]
 pub(super) fn d2_an_outage_at_the_verification_ends_in_the_verdict() {
     for status in [500, 403] {
-        let fapi = outage_of_client(status);
+        let fapi = outage_of_client(status, "x");
         let builder = fapi.seed().outage_verdict(OutageVerdict::SignOut);
         fapi.with(builder, async |refresher| {
             let error = forced(&fapi, refresher).await.unwrap_err();
@@ -56,7 +56,7 @@ pub(super) fn d2_an_outage_at_the_verification_ends_in_the_verdict() {
         });
         assert_eq!(fapi.calls().len(), 1 + 2, "then silence");
 
-        let fapi = outage_of_client(status);
+        let fapi = outage_of_client(status, "x");
         fapi.run(async |refresher| {
             forced(&fapi, refresher).await.unwrap_err();
             assert_eq!(refresher.status(), RefresherStatus::Degraded);
@@ -130,7 +130,7 @@ pub(super) fn d5_only_an_authentication_failure_is_verified() {
 
 #[test]
 pub(super) fn d6_a_401_from_the_verification_is_an_answer() {
-    let fapi = outage_of_client(401);
+    let fapi = outage_of_client(401, "x");
     fapi.run(async |refresher| {
         let error = forced(&fapi, refresher).await.unwrap_err();
         assert!(matches!(error, TokenError::SignedOut(_)));
@@ -297,5 +297,71 @@ fn only_a_client_tells_of_its_sessions() {
             signed_out,
             "{error}"
         );
+    }
+}
+
+/// A refused request is repeated once with the new client token, then verified.
+#[test]
+fn an_api_that_rotates_on_each_401_is_a_handful_of_requests_then_silence() {
+    let given = AtomicU32::new(0);
+    let mut fapi = Fapi::new(move |call| match given.fetch_add(1, Ordering::Relaxed) {
+        _ if call.at < SECOND => Answer::Fine,
+        // Ends the loop of a refresher that does not, so that the test fails.
+        20.. => Answer::Fine,
+        n => {
+            let refuses = Response::new(401, "");
+            Answer::Exactly(refuses.authorization(format!("rotated-{n}")))
+        }
+    });
+    fapi.latency = Duration::from_millis(100);
+    fapi.run(async |refresher| {
+        let error = forced(&fapi, refresher).await.unwrap_err();
+        assert!(matches!(error, TokenError::SignedOut(_)), "{error}");
+        fapi.timer.sleep(600 * SECOND).await;
+    });
+    let asked: Vec<_> = fapi.calls().iter().map(|call| call.on).collect();
+    let expected = [On::Client, On::Tokens, On::Tokens, On::Client, On::Client];
+    assert_eq!(asked, expected);
+}
+
+/// The same code with another status means nothing.
+#[test]
+fn a_code_counts_with_its_own_status_alone() {
+    for (status, code) in [
+        (401, "native_api_disabled"),
+        (403, "api_version_invalid"),
+        (500, "origin_invalid"),
+        (400, "user_banned"),
+        (409, "user_deactivated"),
+        (500, "user_banned"),
+        (400, "missing_expired_token"),
+        (500, "missing_expired_token"),
+    ] {
+        let fapi = Fapi::new(move |call| match call.on {
+            _ if call.at < SECOND => Answer::Fine,
+            On::Client => session_without_a_token(),
+            On::Tokens => Answer::Fails(status, code),
+        });
+        fapi.run(async |refresher| {
+            let error = forced(&fapi, refresher).await.unwrap_err();
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+            assert_eq!(refresher.status(), RefresherStatus::Degraded);
+        });
+        let asked = format!("{status} {code}");
+        let verified = fapi.instants(On::Client).len() > 1;
+        assert_eq!(verified, status == 401, "{asked}");
+        let repeats = status == 500;
+        let mints = if repeats { 9 } else { 1 };
+        assert_eq!(fapi.instants(On::Tokens).len(), mints, "{asked}");
+    }
+
+    // Nor does one confirm a sign-out.
+    for (status, code) in [(500, "user_banned"), (502, "user_deactivated")] {
+        let fapi = outage_of_client(status, code);
+        fapi.run(async |refresher| {
+            let error = forced(&fapi, refresher).await.unwrap_err();
+            assert!(matches!(error, TokenError::Unavailable { .. }), "{error}");
+            assert_eq!(refresher.status(), RefresherStatus::Degraded);
+        });
     }
 }
