@@ -11,10 +11,10 @@ use futures_util::future::{join_all, select};
 use super::rig::{Answer, Call, Fapi, On, SECOND, Told, fails_401, fails_500, seconds, template};
 
 /// A small generator: what a test does is the same each time.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
+    pub fn below(&mut self, sides: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)

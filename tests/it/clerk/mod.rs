@@ -16,6 +16,7 @@ mod load_laws;
 mod organization;
 mod poller;
 mod processes;
+mod recorded;
 mod replies;
 mod report;
 mod requests;
