@@ -21,8 +21,8 @@ use crate::real::Real;
 /// | `[½, 1]` | [`EQUAL`](Self::EQUAL) | spreads, each wait at most the delay |
 /// | `[0, 1]` | [`FULL`](Self::FULL) | spreads most, some retry almost at once |
 ///
-/// Bounds count as the exact values of the floats given. Ranges with the same
-/// `high` whose `low / high` agree to 2⁻⁶⁴ are one range.
+/// Bounds count as the exact values of the floats given, and read back as given.
+/// Two ranges are equal if both bounds are.
 ///
 /// # Examples
 ///
@@ -37,16 +37,41 @@ use crate::real::Real;
 pub struct Jitter {
     /// The bits of the upper multiplier.
     high: u64,
-    spread: Spread,
+    /// Those in which the lower one differs: none, as in a [`Spread`], for no jitter.
+    pub(crate) differs: u64,
 }
 
 /// `1 − low / high` in units of 2⁻⁶⁴, rounded up, less one unit; 0 for none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Spread(u64);
+pub(crate) struct Spread(pub(crate) u64);
 
 impl Spread {
     pub(crate) const fn is_none(self) -> bool {
         self.0 == 0
+    }
+
+    /// The spread of a [`Jitter`] with these fields.
+    #[inline]
+    pub(crate) const fn of(differs: u64, high: u64) -> Self {
+        if differs == 0 {
+            Self(0)
+        } else {
+            Self::of_any(differs ^ high, high)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    const fn of_any(low: u64, high: u64) -> Self {
+        let low = Real::from_f64(f64::from_bits(low));
+        let high = Real::from_f64(f64::from_bits(high));
+        let ratio = low.mantissa / (high.mantissa >> 64);
+        let halvings = high.exponent - low.exponent;
+        if ratio == 0 || halvings > 64 {
+            Self(u64::MAX)
+        } else {
+            Self(!((ratio >> halvings) as u64))
+        }
     }
 
     /// The width of the interval below `hi`: `floor(hi · (1 − low / high))`.
@@ -139,30 +164,36 @@ impl Jitter {
         if !(0.0 <= low && low <= high && high > 0.0 && high.is_finite()) {
             return Err(InvalidJitter { low, high });
         }
-        let spread = if low < high {
-            let (a, b) = (Real::from_f64(low), Real::from_f64(high));
-            let ratio = a.mantissa / (b.mantissa >> 64);
-            let halvings = b.exponent - a.exponent;
-            if ratio == 0 || halvings > 64 {
-                u64::MAX
-            } else {
-                !((ratio >> halvings) as u64)
-            }
-        } else {
-            0
-        };
         Ok(Self {
+            // Zero has two signs; the sum has one.
+            differs: (low + 0.0).to_bits() ^ high.to_bits(),
             high: high.to_bits(),
-            spread: Spread(spread),
         })
     }
 
-    pub(crate) const fn high(self) -> f64 {
+    /// Returns the lower bound.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use afterbeat::Jitter;
+    ///
+    /// let jitter = Jitter::between(0.8, 1.2);
+    /// assert_eq!((jitter.low(), jitter.high()), (0.8, 1.2));
+    /// ```
+    #[must_use]
+    pub const fn low(self) -> f64 {
+        f64::from_bits(self.differs ^ self.high)
+    }
+
+    /// Returns the upper bound.
+    #[must_use]
+    pub const fn high(self) -> f64 {
         f64::from_bits(self.high)
     }
 
     pub(crate) const fn spread(self) -> Spread {
-        self.spread
+        Spread::of(self.differs, self.high)
     }
 }
 
@@ -175,9 +206,7 @@ impl Default for Jitter {
 
 impl fmt::Debug for Jitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let high = self.high();
-        let low = high - high * (self.spread.0 as f64 / u64::MAX as f64);
-        write!(f, "Jitter[{low}, {high}]")
+        write!(f, "Jitter[{}, {}]", self.low(), self.high())
     }
 }
 

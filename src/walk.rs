@@ -36,6 +36,7 @@ pub(crate) struct Walk {
     /// of two and one more at the bottom, so that it multiplies by a mask and a shift.
     factor: u64,
     cap: u64,
+    /// Before `first`, the bits in which the jitter's multipliers differ.
     pub(crate) spread: Spread,
     /// Whole nanoseconds, or the first 64 bits of the mantissa; before `first`, the
     /// initial delay.
@@ -51,7 +52,7 @@ impl Walk {
         Self {
             factor,
             cap,
-            spread: jitter.spread(),
+            spread: Spread(jitter.differs),
             upper: initial,
             lower: jitter.high().to_bits(),
         }
@@ -62,7 +63,7 @@ impl Walk {
     pub(crate) fn first(&mut self) -> u64 {
         let usual = self.factor < GREAT_FACTOR
             && (1 << 16..1 << 62).contains(&self.upper)
-            && self.lower == 1f64.to_bits();
+            && (self.spread.0, self.lower) == (0, 1f64.to_bits());
         if !usual {
             return self.first_of_any();
         }
@@ -75,6 +76,7 @@ impl Walk {
     #[inline(never)]
     fn first_of_any(&mut self) -> u64 {
         let high = f64::from_bits(self.lower);
+        self.spread = Spread::of(self.spread.0, self.lower);
         let (cap, immediate) = (self.cap, self.factor & IMMEDIATE_FLAG != 0);
         let start = Real::product(self.upper, high);
         self.take_factor();

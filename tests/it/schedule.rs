@@ -197,6 +197,13 @@ proptest! {
     }
 }
 
+#[test]
+fn a_jitter_is_equal_to_one_of_the_same_bounds_alone() {
+    assert_eq!(Jitter::between(-0.0, 1.0), Jitter::FULL);
+    assert_ne!(Jitter::between(f64::from_bits(1), 1.0), Jitter::FULL);
+    assert_ne!(Jitter::between(2.0, 4.0), Jitter::SPREAD);
+}
+
 /// What the walk may differ by: 1 ns up to a day, one part in 10^14 beyond.
 fn slack(wait: Duration) -> Duration {
     if wait <= DAY {
@@ -375,6 +382,10 @@ fn the_named_jitters_are_what_they_say() {
             Duration::from_secs_f64(2.0 * low)..=Duration::from_secs_f64(2.0 * high)
         );
         assert_eq!(format!("{jitter:?}"), format!("Jitter[{low}, {high}]"));
+        assert_eq!(
+            (jitter.low().to_bits(), jitter.high().to_bits()),
+            (low.to_bits(), high.to_bits())
+        );
     }
 }
 
