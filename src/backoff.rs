@@ -260,6 +260,55 @@ impl Backoff {
         self
     }
 
+    /// Returns the delay before the first retry, before jitter.
+    ///
+    /// # Examples
+    ///
+    /// Every setting reads back as it was set:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Backoff, Jitter};
+    ///
+    /// let backoff = Backoff::new();
+    /// assert_eq!(backoff.get_initial_delay(), Duration::from_millis(125));
+    /// assert_eq!(backoff.get_factor(), 2.0);
+    /// assert_eq!(backoff.get_max_delay(), Some(Duration::from_secs(60)));
+    /// assert_eq!(backoff.get_jitter(), Jitter::SPREAD);
+    /// assert!(!backoff.get_immediate_retry());
+    /// ```
+    #[must_use]
+    pub const fn get_initial_delay(&self) -> Duration {
+        Duration::from_nanos(self.initial)
+    }
+
+    /// Returns the factor.
+    #[must_use]
+    pub const fn get_factor(&self) -> f64 {
+        f64::from_bits(self.factor & !IMMEDIATE_FLAG)
+    }
+
+    /// Returns the cap, or `None` if there is none.
+    #[must_use]
+    pub const fn get_max_delay(&self) -> Option<Duration> {
+        match self.cap {
+            u64::MAX => None,
+            cap => Some(Duration::from_nanos(cap)),
+        }
+    }
+
+    /// Returns the jitter.
+    #[must_use]
+    pub const fn get_jitter(&self) -> Jitter {
+        self.jitter
+    }
+
+    /// Returns whether the first retry comes after about 100 ms.
+    #[must_use]
+    pub const fn get_immediate_retry(&self) -> bool {
+        self.factor & IMMEDIATE_FLAG != 0
+    }
+
     /// Returns the closed interval that the wait before retry n is drawn from;
     /// `0..=0` for n = 0.
     ///
@@ -277,11 +326,11 @@ impl Backoff {
     /// ```
     #[must_use]
     pub fn bounds(&self, retry: u32) -> RangeInclusive<Duration> {
-        let hi = match (retry, self.is_immediate()) {
+        let hi = match (retry, self.get_immediate_retry()) {
             (0, _) => return Duration::ZERO..=Duration::ZERO,
             (1, true) => Real::from_nanos(IMMEDIATE),
             (n, immediate) => Real::from_nanos(self.initial)
-                .times(Real::from_f64(self.factor_value()).power(n - 1 - u32::from(immediate))),
+                .times(Real::from_f64(self.get_factor()).power(n - 1 - u32::from(immediate))),
         };
         let hi = hi.times(Real::from_f64(self.jitter.high())).round();
         let hi = hi.min(self.cap);
@@ -369,14 +418,6 @@ impl Backoff {
     pub(crate) const fn walk(&self) -> Walk {
         Walk::new(self.initial, self.cap, self.factor, self.jitter)
     }
-
-    const fn is_immediate(&self) -> bool {
-        self.factor & IMMEDIATE_FLAG != 0
-    }
-
-    const fn factor_value(&self) -> f64 {
-        f64::from_bits(self.factor & !IMMEDIATE_FLAG)
-    }
 }
 
 impl Default for Backoff {
@@ -391,10 +432,10 @@ impl fmt::Debug for Backoff {
         let cap = (self.cap < u64::MAX).then(|| Duration::from_nanos(self.cap));
         f.debug_struct("Backoff")
             .field("initial_delay", &Duration::from_nanos(self.initial))
-            .field("factor", &self.factor_value())
+            .field("factor", &self.get_factor())
             .field("max_delay", &cap)
             .field("jitter", &self.jitter)
-            .field("immediate_retry", &self.is_immediate())
+            .field("immediate_retry", &self.get_immediate_retry())
             .finish()
     }
 }

@@ -195,6 +195,20 @@ proptest! {
             prop_assert!(error.to_string().ends_with(&values), "{}", error);
         }
     }
+
+    #[test]
+    fn every_setting_reads_back_as_it_was_set(curve in any::curve()) {
+        let backoff = curve.backoff();
+        let initial = Duration::from_nanos(any::nanos(curve.initial));
+        let cap = Some(curve.cap_nanos()).filter(|cap| *cap < u64::MAX);
+        prop_assert_eq!(backoff.get_initial_delay(), initial);
+        prop_assert_eq!(backoff.get_factor().to_bits(), curve.factor.to_bits());
+        prop_assert_eq!(backoff.get_max_delay(), cap.map(Duration::from_nanos));
+        prop_assert_eq!(backoff.get_jitter(), curve.jitter());
+        prop_assert_eq!(backoff.get_immediate_retry(), curve.immediate);
+        let jitter = backoff.get_jitter();
+        prop_assert_eq!((jitter.low(), jitter.high()), (curve.low, curve.high));
+    }
 }
 
 #[test]
