@@ -23,6 +23,8 @@ mod jitter;
 mod poller;
 mod real;
 mod retry;
+#[cfg(feature = "retry-after")]
+mod retry_after;
 #[cfg(feature = "std")]
 mod retry_blocking;
 mod retry_with;
@@ -44,6 +46,8 @@ mod watch;
 pub use crate::budget::RetryBudget;
 #[cfg(feature = "std")]
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
+#[cfg(feature = "retry-after")]
+pub use crate::retry_after::retry_after;
 #[cfg(feature = "tokio")]
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]

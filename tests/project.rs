@@ -35,6 +35,7 @@ const FLOORS: [&[&str]; 5] = [
         "retry_with",
         "attempts",
         "retry_blocking",
+        "retry_after",
     ],
     // Polling.
     &["watch", "poller"],

@@ -1,13 +1,18 @@
 //! The real transport.
 
 use core::time::Duration;
+use std::time::SystemTime;
+
 use reqwest::{
     Client, Method,
-    header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{
+        AGE, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    },
     redirect::Policy,
 };
 
 use super::transport::{Request, Response, Transport, TransportError};
+use crate::retry_after::retry_after;
 
 /// The longest reply that is read: 256 KiB, several times the largest client.
 const MAX_BODY: usize = 256 * 1024;
@@ -86,7 +91,7 @@ impl HttpTransport {
         let mut response = Response {
             status: reply.status().as_u16(),
             body: Vec::new(),
-            retry_after: retry_after(headers),
+            retry_after: hint(headers),
             authorization: text(AUTHORIZATION),
             trace_id: text(HeaderName::from_static("cf-ray")),
             broken: None,
@@ -117,14 +122,8 @@ impl Transport for HttpTransport {
     }
 }
 
-/// What `Retry-After` asks for: seconds, or a date that counts from the response's
-/// own `Date`. What is neither, or past, asks for nothing.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// What `Retry-After` asks for.
+fn hint(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
-    let value = text(RETRY_AFTER)?.trim();
-    if let (true, Ok(seconds)) = (value.bytes().all(|b| b.is_ascii_digit()), value.parse()) {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = |text| httpdate::parse_http_date(text).ok();
-    date(value)?.duration_since(date(text(DATE)?)?).ok()
+    retry_after(text(RETRY_AFTER)?, text(DATE), text(AGE), SystemTime::now())
 }

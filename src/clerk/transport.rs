@@ -119,8 +119,8 @@ impl Response {
         self.status
     }
 
-    /// Sets what `Retry-After` asked for; a date counts from the response's own
-    /// `Date`.
+    /// Sets what `Retry-After` asked for; `afterbeat::retry_after` (feature
+    /// `retry-after`) reads the header.
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);

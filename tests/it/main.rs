@@ -20,6 +20,8 @@ mod contract;
 mod golden;
 mod poller;
 mod retry;
+#[cfg(feature = "retry-after")]
+mod retry_after;
 mod schedule;
 mod timer;
 #[cfg(feature = "tracing")]
