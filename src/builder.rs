@@ -21,6 +21,9 @@ use crate::{
     unset::Unset,
 };
 
+/// The limit on retries unless another is set.
+pub(crate) const MAX_RETRIES: u32 = 4;
+
 /// A retry policy: a schedule, limits, a predicate, and a timer to wait by.
 ///
 /// A value without state: `Copy` or `Clone` where its parts are, so each use of
@@ -136,7 +139,7 @@ impl<T: Timer> RetryBuilder<T> {
             predicate: Always,
             extras: Unset,
             backoff: Backoff::new(),
-            max_retries: 4,
+            max_retries: MAX_RETRIES,
         }
     }
 }

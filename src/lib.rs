@@ -14,6 +14,8 @@ mod budget;
 mod builder;
 #[cfg(feature = "clerk")]
 pub mod clerk;
+#[cfg(feature = "serde")]
+mod config;
 mod decision;
 mod entropy;
 mod event;
@@ -44,6 +46,8 @@ mod watch;
 
 #[cfg(target_has_atomic = "ptr")]
 pub use crate::budget::RetryBudget;
+#[cfg(feature = "serde")]
+pub use crate::config::PolicyConfig;
 #[cfg(feature = "std")]
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "retry-after")]

@@ -36,6 +36,7 @@ const FLOORS: [&[&str]; 5] = [
         "attempts",
         "retry_blocking",
         "retry_after",
+        "config",
     ],
     // Polling.
     &["watch", "poller"],

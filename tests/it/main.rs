@@ -15,6 +15,8 @@ mod budget;
 mod cancel;
 #[cfg(feature = "clerk")]
 mod clerk;
+#[cfg(feature = "serde")]
+mod config;
 #[cfg(feature = "tokio")]
 mod contract;
 mod golden;
