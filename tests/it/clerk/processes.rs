@@ -129,9 +129,9 @@ pub(super) fn f5_a_retry_after_met_by_one_process_gates_the_other() {
     fapi.with(fapi.seed().store(store), async |refresher| {
         refresher.ready().await.unwrap();
     });
-    // The network schedule spreads what a hint has gathered.
+    // The network schedule spreads what a hint has gathered, over half of the hint.
     let sent = fapi.instants(On::Client)[1];
-    assert!((40 * SECOND..=seconds(40.1)).contains(&sent), "{sent:?}");
+    assert!((40 * SECOND..=60 * SECOND).contains(&sent), "{sent:?}");
 }
 
 #[test]

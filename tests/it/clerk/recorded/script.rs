@@ -54,6 +54,7 @@ pub struct Life {
     pub pause: u64,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "a script is plain")]
 #[derive(Clone, Debug, Default)]
 pub struct Script {
     pub tokens: Moods,
