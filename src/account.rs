@@ -5,43 +5,66 @@ use core::ops::Deref;
 
 #[cfg(target_has_atomic = "ptr")]
 use crate::budget::RetryBudget;
-use crate::unset::Unset;
+use crate::{
+    seal::{Seal, Sealed},
+    unset::Unset,
+};
 
 /// Pays for retries: a reference to a retry budget, or [`Unset`] for nobody.
 pub trait Payer {
+    #[doc(hidden)]
     type Account: Account;
-    fn open(self) -> Self::Account;
+    #[doc(hidden)]
+    fn open(self, _: Seal) -> Self::Account;
+    #[cfg(target_has_atomic = "ptr")]
+    #[doc(hidden)]
+    fn budget(&self) -> Option<&RetryBudget>;
 }
 
 /// The account of one sequence.
-pub trait Account {
+pub trait Account: Sealed {
     /// Whether anything is paid; code behind it costs nothing if not.
+    #[doc(hidden)]
     const PAYS: bool;
     /// Where a sequence keeps its last error while the retry after it is to be paid for.
+    #[doc(hidden)]
     type Kept<E>: Default;
+    #[doc(hidden)]
     fn keep<E>(kept: &mut Self::Kept<E>, error: E);
     /// Whether no retry is worth a wait.
+    #[doc(hidden)]
     fn is_closed(&self) -> bool;
     /// Pays for the attempt that is due, if it is a retry. Returns the error if the budget
     /// refuses.
+    #[doc(hidden)]
     fn pay<E>(&mut self, kept: &mut Self::Kept<E>) -> Option<E>;
     /// Whether a refused retry may ask again.
+    #[doc(hidden)]
     fn may_ask_again(&self) -> bool;
     /// An attempt has failed.
+    #[doc(hidden)]
     fn failed(&mut self);
     /// The sequence has succeeded after so many failures.
+    #[doc(hidden)]
     fn succeeded(&mut self, failures: u32);
     /// The sequence starts anew after progress.
+    #[doc(hidden)]
     fn reset(&mut self);
     /// The retry in flight is lost.
+    #[doc(hidden)]
     fn abandon(&mut self);
 }
 
 impl Payer for Unset {
     type Account = Self;
 
-    fn open(self) -> Self {
+    fn open(self, _: Seal) -> Self {
         self
+    }
+
+    #[cfg(target_has_atomic = "ptr")]
+    fn budget(&self) -> Option<&RetryBudget> {
+        None
     }
 }
 
@@ -72,6 +95,11 @@ impl Account for Unset {
     fn abandon(&mut self) {}
 }
 
+impl Sealed for Unset {}
+
+#[cfg(target_has_atomic = "ptr")]
+impl<B: Deref<Target = RetryBudget>> Sealed for Tab<B> {}
+
 /// The account of a sequence with a budget.
 #[derive(Debug)]
 #[cfg(target_has_atomic = "ptr")]
@@ -88,13 +116,17 @@ pub struct Tab<B: Deref<Target = RetryBudget>> {
 impl<B: Deref<Target = RetryBudget>> Payer for B {
     type Account = Tab<B>;
 
-    fn open(self) -> Tab<B> {
+    fn open(self, _: Seal) -> Tab<B> {
         Tab {
             budget: self,
             paid: 0,
             was_refused: false,
             has_place: false,
         }
+    }
+
+    fn budget(&self) -> Option<&RetryBudget> {
+        Some(self)
     }
 }
 

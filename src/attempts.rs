@@ -12,14 +12,14 @@ use pin_project::pin_project;
 
 use crate::{
     builder::RetryBuilder,
-    extras::{ExtrasFor, MaybeExtras},
+    extras::{Carried, ExtrasFor},
     hooks::{Always, Predicate},
     timer::Timer,
     tracker::{Due, StartOf, Tracker},
     unset::Unset,
 };
 
-impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
+impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
     /// Returns a cursor for a loop of the caller's own.
     ///
     /// No closure and no borrow: `?`, `break` and `select!` work, with any
@@ -73,7 +73,7 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
 /// Report the outcome of every attempt. Dropping the cursor without reporting one cancels
 /// the sequence.
 #[must_use = "a cursor does nothing until it is told of an attempt"]
-pub struct Attempts<E, T: Timer, P = Always, X: MaybeExtras = Unset> {
+pub struct Attempts<E, T: Timer, P = Always, X: Carried = Unset> {
     timer: T,
     predicate: P,
     tracker: Tracker<T, X, E>,
@@ -199,7 +199,7 @@ where
     }
 }
 
-impl<E, T: Timer, P, X: MaybeExtras> fmt::Debug for Attempts<E, T, P, X> {
+impl<E, T: Timer, P, X: Carried> fmt::Debug for Attempts<E, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Attempts")
             .field("failures", &self.tracker.failures())
@@ -215,7 +215,7 @@ impl<E, T: Timer, P, X: MaybeExtras> fmt::Debug for Attempts<E, T, P, X> {
 /// If polled after it has returned.
 #[pin_project]
 #[must_use = "the wait happens where this is awaited"]
-pub struct Pause<'a, E, T: Timer, P = Always, X: MaybeExtras = Unset> {
+pub struct Pause<'a, E, T: Timer, P = Always, X: Carried = Unset> {
     #[pin]
     state: PauseState<E, T::Sleep>,
     attempts: &'a mut Attempts<E, T, P, X>,
@@ -267,7 +267,7 @@ impl<E, T: Timer, P, X: ExtrasFor<E>> Future for Pause<'_, E, T, P, X> {
     }
 }
 
-impl<E, T: Timer, P, X: MaybeExtras> fmt::Debug for Pause<'_, E, T, P, X> {
+impl<E, T: Timer, P, X: Carried> fmt::Debug for Pause<'_, E, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             PauseState::GaveUp(_) => "gave up",

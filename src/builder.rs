@@ -11,7 +11,7 @@ use crate::timer::TokioTimer;
 use crate::{
     attempt_timeout::AttemptTimeout,
     backoff::Backoff,
-    decision::Decision,
+    decision::IntoDecision,
     event::Event,
     extras::{Extras, MaybeExtras},
     hooks::Always,
@@ -277,8 +277,9 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     /// Sets the predicate: whether an error is worth a retry.
     ///
     /// It is called once after each failure, with the error and with how many
-    /// attempts have failed, from 1; it answers with a `bool` or a [`Decision`].
-    /// The closure writes its error's type.
+    /// attempts have failed, from 1; it answers with a `bool` or a [`Decision`](crate::Decision).
+    /// Annotate the closure's error type, as in
+    /// `|err: &MyError, _|`; it can't be inferred here.
     ///
     /// # Panics
     ///
@@ -302,7 +303,7 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     pub fn should_retry<E, D, F>(self, predicate: F) -> RetryBuilder<T, F, X>
     where
         F: FnMut(&E, u32) -> D,
-        D: Into<Decision>,
+        D: IntoDecision,
     {
         RetryBuilder {
             timer: self.timer,
@@ -321,6 +322,30 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     #[must_use]
     pub fn total(&self) -> RangeInclusive<Duration> {
         self.backoff.total(self.max_retries)
+    }
+
+    /// The policy without its closures, and these.
+    #[cfg(feature = "std")]
+    pub(crate) fn take_apart(self) -> (RetryBuilder<T>, P, X) {
+        let policy = RetryBuilder {
+            timer: self.timer,
+            predicate: Always,
+            extras: Unset,
+            backoff: self.backoff,
+            max_retries: self.max_retries,
+        };
+        (policy, self.predicate, self.extras)
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn carrying<Y>(self, extras: Y) -> RetryBuilder<T, P, Y> {
+        RetryBuilder {
+            timer: self.timer,
+            predicate: self.predicate,
+            extras,
+            backoff: self.backoff,
+            max_retries: self.max_retries,
+        }
     }
 
     pub(crate) const fn sequence(&self) -> Sequence {
@@ -375,7 +400,8 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     }
 
     /// Limits the hints that are followed, one hour unless set: a longer
-    /// [`Decision::RetryAfter`] gives up at once, without a wait.
+    /// [`Decision::RetryAfter`](crate::Decision::RetryAfter) gives up at once, without a
+    /// wait.
     ///
     /// # Examples
     ///
@@ -533,7 +559,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     }
 }
 
-impl<T, P, X: MaybeExtras> fmt::Debug for RetryBuilder<T, P, X> {
+impl<T, P, X> fmt::Debug for RetryBuilder<T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let max_retries = (self.max_retries < u32::MAX).then_some(self.max_retries);
         f.debug_struct("RetryBuilder")

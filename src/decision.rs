@@ -2,6 +2,8 @@
 
 use core::{fmt, time::Duration};
 
+use crate::seal::Sealed;
+
 /// What a predicate answers after a failure.
 ///
 /// `bool` converts: `true` is [`Retry`](Self::Retry), `false` is
@@ -71,6 +73,34 @@ pub enum Decision {
 impl From<bool> for Decision {
     fn from(retry: bool) -> Self {
         if retry { Self::Retry } else { Self::GiveUp }
+    }
+}
+
+/// What a predicate may answer with: a `bool` or a [`Decision`].
+#[diagnostic::on_unimplemented(
+    message = "a predicate answers with a `bool` or a `Decision`, not with `{Self}`",
+    label = "this predicate",
+    note = "a predicate is not async: it decides by the error alone, and what takes time belongs \
+            into the operation"
+)]
+pub trait IntoDecision: Sealed {
+    #[doc(hidden)]
+    fn into_decision(self) -> Decision;
+}
+
+impl Sealed for bool {}
+
+impl IntoDecision for bool {
+    fn into_decision(self) -> Decision {
+        self.into()
+    }
+}
+
+impl Sealed for Decision {}
+
+impl IntoDecision for Decision {
+    fn into_decision(self) -> Decision {
+        self
     }
 }
 

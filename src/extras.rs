@@ -5,10 +5,12 @@ use core::{fmt, time::Duration};
 use crate::{
     account::{Account, Payer},
     attempt_timeout::{Cutter, CutterFor},
+    decision::Decision,
     entropy::{Entropy, fresh},
     event::Event,
-    hooks::Observer,
+    hooks::{Observer, Predicate},
     real::nanos,
+    seal::{Seal, Sealed},
     sequence::Limits,
     timer::Timer,
     unset::Unset,
@@ -74,60 +76,121 @@ impl<O, B, C> Extras<O, B, C> {
     }
 }
 
+impl<O, B, C> Extras<O, B, C> {
+    #[cfg(feature = "std")]
+    pub(crate) fn take_apart(self) -> (Limits, Entropy, O, B, C) {
+        (
+            self.limits,
+            self.entropy,
+            self.observer,
+            self.budget,
+            self.cutter,
+        )
+    }
+}
+
 impl<O, B, C> fmt::Debug for Extras<O, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extras").finish_non_exhaustive()
     }
 }
 
-/// What a policy carries: [`Unset`] or [`Extras`].
-pub trait MaybeExtras: Sized {
-    type Observer;
-    type Budget: Payer;
-    type Cutter: Cutter;
+/// What a policy carries beyond its schedule.
+pub trait Carried: Sealed {
+    /// What a sequence holds of it.
+    #[doc(hidden)]
     type Running: Running;
 
-    fn into_extras(self) -> Extras<Self::Observer, Self::Budget, Self::Cutter>;
+    #[doc(hidden)]
     fn limits(&self) -> Limits;
-    /// What a sequence holds of them.
+    #[doc(hidden)]
     fn run(self) -> Self::Running;
 }
 
 /// What a policy carries whose attempts fail with `E`.
-pub trait ExtrasFor<E>: MaybeExtras<Running: RunningFor<E>> {}
+pub trait ExtrasFor<E>: Carried<Running: RunningFor<E>> {}
 
-impl<E, X: MaybeExtras<Running: RunningFor<E>>> ExtrasFor<E> for X {}
+impl<E, X: Carried<Running: RunningFor<E>>> ExtrasFor<E> for X {}
+
+/// What a policy carries that takes further settings: [`Unset`] or [`Extras`].
+pub trait MaybeExtras: Carried {
+    #[doc(hidden)]
+    type Observer;
+    #[doc(hidden)]
+    type Budget: Payer;
+    #[doc(hidden)]
+    type Cutter: Cutter;
+
+    #[doc(hidden)]
+    fn into_extras(self) -> Extras<Self::Observer, Self::Budget, Self::Cutter>;
+}
 
 /// The extras of a sequence.
-pub trait Running {
+pub trait Running: Sealed {
+    #[doc(hidden)]
     type Account: Account;
+    #[doc(hidden)]
     type Cutter: Cutter;
     /// Where a sequence keeps the instant it began, if it keeps one.
+    #[doc(hidden)]
     type Begun<I: Copy>: Copy + Default;
     /// What makes a sequence draw its first numbers again.
+    #[doc(hidden)]
     type Seed: Copy;
 
+    #[doc(hidden)]
     fn account(&mut self) -> &mut Self::Account;
+    #[doc(hidden)]
     fn cutter(&mut self) -> &mut Self::Cutter;
+    #[doc(hidden)]
     fn limits(&self) -> Limits;
+    #[doc(hidden)]
     fn elapsed<T: Timer>(timer: &T, begun: Self::Begun<T::Instant>) -> Duration;
+    #[doc(hidden)]
     fn draw(&mut self) -> u64;
+    #[doc(hidden)]
     fn seed(&self) -> Self::Seed;
+    #[doc(hidden)]
     fn reseed(&mut self, seed: Self::Seed);
 }
 
 /// The extras of a sequence whose attempts fail with `E`.
 pub trait RunningFor<E>: Running<Cutter: CutterFor<E>> {
+    #[doc(hidden)]
     const LISTENS: bool;
+    #[doc(hidden)]
+    fn decide<P: Predicate<E>>(
+        &mut self,
+        predicate: &mut P,
+        error: &E,
+        iteration: u32,
+    ) -> Decision {
+        predicate.decide(error, iteration, Seal)
+    }
+    #[doc(hidden)]
     fn begin<T: Timer>(&self, timer: &T) -> Self::Begun<T::Instant>;
+    #[doc(hidden)]
     fn tell(&mut self, event: Event<'_, E>);
+}
+
+impl<O, B, C> Sealed for Extras<O, B, C> {}
+
+impl Carried for Unset {
+    type Running = Self;
+
+    fn limits(&self) -> Limits {
+        Limits::DEFAULT
+    }
+
+    fn run(self) -> Self {
+        self
+    }
 }
 
 impl MaybeExtras for Unset {
     type Observer = Self;
     type Budget = Self;
     type Cutter = Self;
-    type Running = Self;
 
     fn into_extras(self) -> Extras {
         Extras {
@@ -137,14 +200,6 @@ impl MaybeExtras for Unset {
             budget: self,
             cutter: self,
         }
-    }
-
-    fn limits(&self) -> Limits {
-        Limits::DEFAULT
-    }
-
-    fn run(self) -> Self {
-        self
     }
 }
 
@@ -187,15 +242,8 @@ impl<E> RunningFor<E> for Unset {
     fn tell(&mut self, _: Event<'_, E>) {}
 }
 
-impl<O, B: Payer, C: Cutter> MaybeExtras for Extras<O, B, C> {
-    type Observer = O;
-    type Budget = B;
-    type Cutter = C;
+impl<O, B: Payer, C: Cutter> Carried for Extras<O, B, C> {
     type Running = Extras<O, B::Account, C>;
-
-    fn into_extras(self) -> Self {
-        self
-    }
 
     fn limits(&self) -> Limits {
         self.limits
@@ -206,9 +254,19 @@ impl<O, B: Payer, C: Cutter> MaybeExtras for Extras<O, B, C> {
             limits: self.limits,
             entropy: self.entropy,
             observer: self.observer,
-            budget: self.budget.open(),
+            budget: self.budget.open(Seal),
             cutter: self.cutter,
         }
+    }
+}
+
+impl<O, B: Payer, C: Cutter> MaybeExtras for Extras<O, B, C> {
+    type Observer = O;
+    type Budget = B;
+    type Cutter = C;
+
+    fn into_extras(self) -> Self {
+        self
     }
 }
 
@@ -256,6 +314,6 @@ impl<E, O: Observer<E>, A: Account, C: CutterFor<E>> RunningFor<E> for Extras<O,
     }
 
     fn tell(&mut self, event: Event<'_, E>) {
-        self.observer.tell(event);
+        self.observer.tell(event, Seal);
     }
 }

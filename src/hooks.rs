@@ -1,6 +1,11 @@
 //! What a policy asks and tells while a sequence runs.
 
-use crate::{decision::Decision, event::Event, unset::Unset};
+use crate::{
+    decision::{Decision, IntoDecision},
+    event::Event,
+    seal::Seal,
+    unset::Unset,
+};
 
 /// The predicate of a policy without one: every error is retried.
 #[derive(Clone, Copy, Debug, Default)]
@@ -8,11 +13,12 @@ pub struct Always;
 
 /// Answers after a failure: [`Always`], or a closure.
 pub trait Predicate<E> {
-    fn decide(&mut self, error: &E, iteration: u32) -> Decision;
+    #[doc(hidden)]
+    fn decide(&mut self, error: &E, iteration: u32, _: Seal) -> Decision;
 }
 
 impl<E> Predicate<E> for Always {
-    fn decide(&mut self, _: &E, _: u32) -> Decision {
+    fn decide(&mut self, _: &E, _: u32, _: Seal) -> Decision {
         Decision::Retry
     }
 }
@@ -20,26 +26,28 @@ impl<E> Predicate<E> for Always {
 impl<E, D, F> Predicate<E> for F
 where
     F: FnMut(&E, u32) -> D,
-    D: Into<Decision>,
+    D: IntoDecision,
 {
-    fn decide(&mut self, error: &E, iteration: u32) -> Decision {
-        self(error, iteration).into()
+    fn decide(&mut self, error: &E, iteration: u32, _: Seal) -> Decision {
+        self(error, iteration).into_decision()
     }
 }
 
 /// Is told of events: a closure, a pair of observers, or [`Unset`] for nobody.
 pub trait Observer<E> {
+    #[doc(hidden)]
     const LISTENS: bool = true;
-    fn tell(&mut self, event: Event<'_, E>);
+    #[doc(hidden)]
+    fn tell(&mut self, event: Event<'_, E>, _: Seal);
 }
 
 impl<E> Observer<E> for Unset {
     const LISTENS: bool = false;
-    fn tell(&mut self, _: Event<'_, E>) {}
+    fn tell(&mut self, _: Event<'_, E>, _: Seal) {}
 }
 
 impl<E, F: FnMut(Event<'_, E>)> Observer<E> for F {
-    fn tell(&mut self, event: Event<'_, E>) {
+    fn tell(&mut self, event: Event<'_, E>, _: Seal) {
         self(event);
     }
 }
@@ -48,8 +56,8 @@ impl<E, F: FnMut(Event<'_, E>)> Observer<E> for F {
 impl<E, A: Observer<E>, B: Observer<E>> Observer<E> for (A, B) {
     const LISTENS: bool = A::LISTENS || B::LISTENS;
 
-    fn tell(&mut self, event: Event<'_, E>) {
-        self.0.tell(event);
-        self.1.tell(event);
+    fn tell(&mut self, event: Event<'_, E>, _: Seal) {
+        self.0.tell(event, Seal);
+        self.1.tell(event, Seal);
     }
 }

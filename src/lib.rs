@@ -6,9 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod account;
+#[cfg(feature = "std")]
+mod any_policy;
 mod attempt_timeout;
 mod attempts;
 mod backoff;
+pub mod bounds;
 #[cfg(target_has_atomic = "ptr")]
 mod budget;
 mod builder;
@@ -22,6 +25,7 @@ mod event;
 mod extras;
 mod hooks;
 mod jitter;
+mod policy;
 mod poller;
 mod real;
 mod retry;
@@ -30,6 +34,7 @@ mod retry_after;
 #[cfg(feature = "std")]
 mod retry_blocking;
 mod retry_with;
+mod seal;
 mod sequence;
 #[cfg(target_has_atomic = "ptr")]
 mod sync;
@@ -44,6 +49,8 @@ mod walk;
 #[cfg(feature = "std")]
 mod watch;
 
+#[cfg(feature = "std")]
+pub use crate::any_policy::AnyPolicy;
 #[cfg(target_has_atomic = "ptr")]
 pub use crate::budget::RetryBudget;
 #[cfg(feature = "serde")]
@@ -68,6 +75,7 @@ pub use crate::{
     extras::Extras,
     hooks::Always,
     jitter::{InvalidJitter, Jitter},
+    policy::{Policy, SendPolicy},
     poller::{PollerBuilder, SequentialPoller},
     retry::Retry,
     timer::Timer,

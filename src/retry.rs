@@ -14,15 +14,15 @@ use pin_project::pin_project;
 
 use crate::{
     builder::RetryBuilder,
-    extras::{ExtrasFor, MaybeExtras},
+    extras::{Carried, ExtrasFor},
     hooks::{Always, Predicate},
     timer::Timer,
-    tracker::{Due, LimitedOf, Tracker},
+    tracker::{DeadlineOf, Due, Tracker},
     unset::Unset,
     unwind::guarded,
 };
 
-impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
+impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
     /// Calls `op` until an attempt succeeds or the policy gives up.
     ///
     /// The future has a name, is lazy, and can be stored or spawned; nothing
@@ -88,10 +88,10 @@ impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
 /// budget, for then a wait keeps it.
 #[pin_project]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct Retry<F, Fut: Future, E, T: Timer, P = Always, X: MaybeExtras = Unset> {
+pub struct Retry<F, Fut, E, T: Timer, P = Always, X: Carried = Unset> {
     // First, so that it is dropped before what it may borrow from.
     #[pin]
-    state: State<LimitedOf<X, Fut, T::Sleep>, T::Sleep>,
+    state: State<Fut, DeadlineOf<X, T::Sleep>, T::Sleep>,
     op: F,
     predicate: P,
     timer: T,
@@ -99,11 +99,11 @@ pub struct Retry<F, Fut: Future, E, T: Timer, P = Always, X: MaybeExtras = Unset
 }
 
 #[pin_project(project = StateProjection)]
-enum State<Attempt, Sleep> {
+enum State<Attempt, Deadline, Sleep> {
     /// The next attempt is due.
     Ready,
     /// An attempt runs.
-    Attempt(#[pin] Attempt),
+    Attempt(#[pin] Attempt, #[pin] Deadline),
     /// The wait after a failure.
     Wait(#[pin] Sleep),
     /// The result has been returned, or a panic has passed through.
@@ -131,7 +131,7 @@ where
                 // Where it stands is asked once; from then on it goes straight on.
                 let mut in_flight = match this.state.as_mut().project() {
                     StateProjection::Ready => false,
-                    StateProjection::Attempt(_) => true,
+                    StateProjection::Attempt(..) => true,
                     StateProjection::Wait(sleep) => {
                         ready!(sleep.poll(context));
                         this.state.set(State::Ready);
@@ -155,14 +155,16 @@ where
                             }
                         }
                         this.tracker.begin(this.timer);
-                        let attempt = this.tracker.limit(this.timer, &mut *this.op);
-                        this.state.set(State::Attempt(attempt));
+                        let deadline = this.tracker.deadline(this.timer);
+                        let attempt = (this.op)();
+                        this.state.set(State::Attempt(attempt, deadline));
                     }
                     in_flight = false;
-                    let StateProjection::Attempt(attempt) = this.state.as_mut().project() else {
+                    let StateProjection::Attempt(attempt, deadline) = this.state.as_mut().project()
+                    else {
                         unreachable!("an attempt is in flight");
                     };
-                    let ended = ready!(attempt.poll(context));
+                    let ended = ready!(Tracker::<T, X, E>::poll(attempt, deadline, context));
                     // The attempt is dropped before anyone looks at its result.
                     this.state.set(State::Done);
                     let result = this.tracker.result(ended);
@@ -185,7 +187,7 @@ where
     }
 }
 
-impl<Attempt, Sleep: Future<Output = ()>> State<Attempt, Sleep> {
+impl<Attempt, Deadline, Sleep: Future<Output = ()>> State<Attempt, Deadline, Sleep> {
     /// Polls the sleep that has begun; after it the next attempt is due.
     #[inline]
     fn poll_wait(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -211,11 +213,11 @@ where
     }
 }
 
-impl<F, Fut: Future, E, T: Timer, P, X: MaybeExtras> fmt::Debug for Retry<F, Fut, E, T, P, X> {
+impl<F, Fut, E, T: Timer, P, X: Carried> fmt::Debug for Retry<F, Fut, E, T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match self.state {
             State::Ready => "ready",
-            State::Attempt(_) => "attempt",
+            State::Attempt(..) => "attempt",
             State::Wait(_) => "wait",
             State::Done => "done",
         };

@@ -4,13 +4,13 @@ use core::time::Duration;
 
 use crate::{
     builder::RetryBuilder,
-    extras::{ExtrasFor, MaybeExtras},
+    extras::{Carried, ExtrasFor},
     hooks::Predicate,
     timer::Timer,
     tracker::{Due, Tracker},
 };
 
-impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
+impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
     /// Calls `op` until it succeeds or the policy gives up, without a runtime: a
     /// wait blocks the thread by [`Timer::block`].
     ///

@@ -9,13 +9,13 @@ use core::{
 
 use crate::{
     builder::RetryBuilder,
-    extras::{ExtrasFor, MaybeExtras},
+    extras::{Carried, ExtrasFor},
     hooks::Predicate,
     timer::Timer,
     tracker::{Due, Tracker},
 };
 
-impl<T: Timer, P, X: MaybeExtras> RetryBuilder<T, P, X> {
+impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
     /// Calls `op` with a context that is lent to each attempt, until one succeeds
     /// or the policy gives up.
     ///

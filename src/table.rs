@@ -2,7 +2,7 @@
 
 use core::{fmt, ops::RangeInclusive, time::Duration};
 
-use crate::{builder::RetryBuilder, extras::MaybeExtras, sequence::Limits};
+use crate::{builder::RetryBuilder, extras::Carried, sequence::Limits};
 
 /// Rows that the table has at most, the one for all that are left out included.
 const ROWS: u32 = 12;
@@ -22,7 +22,7 @@ const ROWS: u32 = 12;
 /// at most 2 retries
 /// ");
 /// ```
-impl<T, P, X: MaybeExtras> fmt::Display for RetryBuilder<T, P, X> {
+impl<T, P, X: Carried> fmt::Display for RetryBuilder<T, P, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, retry| {
             let (wait, sum) = (self.backoff.bounds(retry), self.backoff.total(retry));

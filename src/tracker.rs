@@ -1,24 +1,33 @@
 //! A sequence with its extras: what every entry point drives.
 
-use core::{future::Future, ops::ControlFlow, time::Duration};
+use core::{
+    future::Future,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use crate::{
     account::Account,
     attempt_timeout::{Cutter, CutterFor},
     decision::GiveUp,
     event::{Elapsed, Event},
-    extras::{ExtrasFor, MaybeExtras, Running, RunningFor},
+    extras::{Carried, ExtrasFor, Running, RunningFor},
     hooks::Predicate,
     sequence::{Limits, Sequence},
     timer::Timer,
 };
 
-type RunningOf<X> = <X as MaybeExtras>::Running;
+type RunningOf<X> = <X as Carried>::Running;
 type AccountOf<X> = <RunningOf<X> as Running>::Account;
 type CutterOf<X> = <RunningOf<X> as Running>::Cutter;
 
 /// An attempt with its limit.
-pub(crate) type LimitedOf<X, A, S> = <CutterOf<X> as Cutter>::Limited<A, S>;
+type LimitedOf<X, A, S> = <CutterOf<X> as Cutter>::Limited<A, S>;
+
+/// The end of an attempt's time.
+pub(crate) type DeadlineOf<X, S> = <CutterOf<X> as Cutter>::Deadline<S>;
 
 /// How such an attempt ended.
 type EndedOf<X, R> = <CutterOf<X> as Cutter>::Ended<R>;
@@ -42,14 +51,14 @@ pub(crate) struct Start<S> {
 
 pub(crate) type StartOf<X> = Start<<RunningOf<X> as Running>::Seed>;
 
-pub(crate) struct Tracker<T: Timer, X: MaybeExtras, E> {
+pub(crate) struct Tracker<T: Timer, X: Carried, E> {
     sequence: Sequence,
     begun: <RunningOf<X> as Running>::Begun<T::Instant>,
     kept: <AccountOf<X> as Account>::Kept<E>,
     running: X::Running,
 }
 
-impl<T: Timer, X: MaybeExtras, E> Tracker<T, X, E> {
+impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
     pub(crate) const PAYS: bool = AccountOf::<X>::PAYS;
 
     pub(crate) fn new(sequence: Sequence, extras: X) -> Self {
@@ -84,13 +93,28 @@ impl<T: Timer, X: MaybeExtras, E> Tracker<T, X, E> {
         self.running.account().abandon();
     }
 
+    /// To be asked before the operation is called.
+    pub(crate) fn deadline(&mut self, timer: &T) -> DeadlineOf<X, T::Sleep> {
+        self.running.cutter().deadline(timer)
+    }
+
+    /// Polls an attempt within its limit.
+    pub(crate) fn poll<A: Future>(
+        attempt: Pin<&mut A>,
+        deadline: Pin<&mut DeadlineOf<X, T::Sleep>>,
+        context: &mut Context<'_>,
+    ) -> Poll<EndedOf<X, A::Output>> {
+        CutterOf::<X>::poll(attempt, deadline, context)
+    }
+
     /// Calls the operation, within the limit of an attempt.
     pub(crate) fn limit<A: Future>(
         &mut self,
         timer: &T,
         call: impl FnOnce() -> A,
     ) -> LimitedOf<X, A, T::Sleep> {
-        self.running.cutter().limit(timer, call)
+        let deadline = self.deadline(timer);
+        CutterOf::<X>::limit(deadline, call())
     }
 
     /// The time since the sequence began, if a limit in time asks for it.
@@ -177,7 +201,7 @@ impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
     ) -> Option<u64> {
         self.running.account().failed();
         let iteration = self.sequence.fail();
-        let decision = predicate.decide(error, iteration);
+        let decision = self.running.decide(predicate, error, iteration);
         let limits = self.running.limits();
         let elapsed = self.elapsed_for(timer, limits);
         let draw = || self.running.draw();

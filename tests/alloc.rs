@@ -12,7 +12,8 @@ use std::{
 };
 
 use afterbeat::{
-    Always, Backoff, Event, Extras, PollerBuilder, RetryBudget, RetryBuilder, TokioTimer, Unset,
+    Always, AnyPolicy, Backoff, Event, Extras, Policy, PollerBuilder, RetryBudget, RetryBuilder,
+    TokioTimer, Unset,
 };
 
 struct Counting;
@@ -129,6 +130,35 @@ async fn a_retry_allocates_nothing_through_any_door() {
     };
     assert_eq!(allocations(blocking).await, 0, "retry_blocking");
     assert_eq!(made.get(), 100);
+}
+
+/// An erased policy allocates when it is made, and once in a sequence that fails.
+#[tokio::test(start_paused = true)]
+async fn an_erased_policy_allocates_once_in_a_sequence_that_fails() {
+    warm_up().await;
+    let mut last = None;
+    let policy = RetryBuilder::new()
+        .backoff(Backoff::constant(Duration::from_secs(1)))
+        .max_retries(100)
+        .budget(&BUDGET)
+        .observe(move |event: Event<'_, u8>| {
+            let first = last.replace(event.elapsed()).is_none();
+            assert_eq!(first, event.elapsed() == Duration::ZERO);
+        });
+    let before = ALLOCATIONS.get();
+    let policy = AnyPolicy::from(policy);
+    assert_eq!(ALLOCATIONS.get() - before, 1);
+    let succeeds = async {
+        assert_eq!(policy.clone().retry(|| ready(Ok(7))).await, Ok(7));
+    };
+    assert_eq!(allocations(succeeds).await, 0);
+    let fails = async {
+        assert_eq!(
+            policy.clone().retry(|| ready(Err::<(), _>(7))).await,
+            Err(7)
+        );
+    };
+    assert_eq!(allocations(fails).await, 1);
 }
 
 #[tokio::test(start_paused = true)]

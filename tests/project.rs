@@ -14,7 +14,8 @@ mod imports;
 const FLOORS: [&[&str]; 5] = [
     // Pure: no clock, no I/O, no async.
     &[
-        "sync", "real", "jitter", "entropy", "walk", "backoff", "decision", "budget", "sequence",
+        "sync", "seal", "real", "jitter", "entropy", "walk", "backoff", "decision", "budget",
+        "sequence",
     ],
     // The one seam for time.
     &["timer"],
@@ -36,6 +37,9 @@ const FLOORS: [&[&str]; 5] = [
         "attempts",
         "retry_blocking",
         "retry_after",
+        "policy",
+        "any_policy",
+        "bounds",
         "config",
     ],
     // Polling.

@@ -20,6 +20,7 @@ mod config;
 #[cfg(feature = "tokio")]
 mod contract;
 mod golden;
+mod policy;
 mod poller;
 mod retry;
 #[cfg(feature = "retry-after")]
