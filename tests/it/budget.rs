@@ -231,7 +231,7 @@ impl<'a> Puppet<'a> {
 proptest! {
     /// B1, B2, B7 and the law of places: several sequences at once, in any order.
     #[test]
-    fn every_budget_is_that_of_the_model(
+    fn every_budget_does_as_its_model(
         retries in 0..12u32,
         max_retries in 1..8u32,
         fail_fast in prop::bool::weighted(0.2),
