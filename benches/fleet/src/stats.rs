@@ -1,0 +1,34 @@
+//! Sums over seeds.
+
+pub fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+pub fn max(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+pub fn min(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The standard error of the mean.
+pub fn standard_error(values: &[f64]) -> f64 {
+    let (n, mean) = (values.len() as f64, mean(values));
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (squares / (n - 1.0) / n).sqrt()
+}
+
+/// The most instants in any window of this length, the window's start included and
+/// its end not.
+pub fn peak(instants: &mut [f64], window: f64) -> usize {
+    instants.sort_by(f64::total_cmp);
+    let (mut most, mut from) = (0, 0);
+    for (at, instant) in instants.iter().enumerate() {
+        while instants[from] <= instant - window {
+            from += 1;
+        }
+        most = most.max(at - from + 1);
+    }
+    most
+}
