@@ -36,6 +36,10 @@ impl Policy {
         }
     }
 
+    pub fn law(self, law: Law) -> Self {
+        Self { law, ..self }
+    }
+
     pub fn stored(self, stored: u32) -> Self {
         Self { stored, ..self }
     }
@@ -98,6 +102,7 @@ impl Client {
                 bucket.begun(sim::seconds());
                 let policy = policy
                     .should_retry(|failure: &Failure, iteration| {
+                        bucket.failed();
                         let last = iteration > self.policy.retries || *failure == Failure::Final;
                         if last || bucket.pay() {
                             failure.decision()

@@ -32,3 +32,21 @@ pub fn peak(instants: &mut [f64], window: f64) -> usize {
     }
     most
 }
+
+/// The most instants in any bucket of this width; the first begins at zero.
+pub fn fullest(instants: &[f64], bucket: f64) -> usize {
+    counts(instants, bucket).into_iter().max().unwrap_or(0)
+}
+
+/// How many instants are in each bucket of this width; the first begins at zero.
+pub fn counts(instants: &[f64], bucket: f64) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for instant in instants {
+        let at = (instant / bucket) as usize;
+        if at >= counts.len() {
+            counts.resize(at + 1, 0);
+        }
+        counts[at] += 1;
+    }
+    counts
+}

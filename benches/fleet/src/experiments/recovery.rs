@@ -38,7 +38,7 @@ pub struct Setup {
 }
 
 /// The seconds from the restoration of the capacity to that of the service.
-fn recovery(setup: Setup, policy: Policy, end: f64, seed: u64) -> f64 {
+pub fn recovery(setup: Setup, policy: Policy, end: f64, seed: u64) -> f64 {
     let Setup {
         rate,
         processes,
