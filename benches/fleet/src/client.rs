@@ -22,10 +22,12 @@ pub struct Policy {
     pub backoff: Backoff,
     /// Whether a final answer counts as a success of the server.
     pub credits: bool,
+    /// What a prototype makes of a `Retry-After`; the crate has its own rule.
+    pub hints: hint::Rule,
 }
 
 impl Policy {
-    /// The crate's curve, 5 retries, and a budget of 10.
+    /// The crate's curve, 5 retries, a budget of 10.
     pub fn new(law: Law) -> Self {
         Self {
             law,
@@ -33,6 +35,7 @@ impl Policy {
             retries: 5,
             backoff: Backoff::new(),
             credits: false,
+            hints: hint::widened,
         }
     }
 
@@ -96,7 +99,15 @@ impl Client {
         match &self.budget {
             Budget::NoRetries => call().await,
             Budget::Unlimited => policy.should_retry(decide).retry(call).await,
-            Budget::Crate(budget) => policy.should_retry(decide).budget(budget).retry(call).await,
+            Budget::Crate(budget) => {
+                let decide = |failure: &Failure, _: u32| {
+                    if self.policy.credits && *failure == Failure::Final {
+                        budget.credit();
+                    }
+                    failure.decision()
+                };
+                policy.should_retry(decide).budget(budget).retry(call).await
+            }
             Budget::Postponing(law) => self.postponing(&**law, seed, call).await,
             Budget::Bucket(bucket) => {
                 bucket.begun(sim::seconds());
@@ -153,7 +164,9 @@ impl Client {
                 }
                 used += 1;
                 let by_curve = waits.next().expect("the waits never end");
-                let wait = hint.take().map(|hint| hint::wait(backoff, used, hint));
+                let wait = hint
+                    .take()
+                    .map(|hint| (self.policy.hints)(backoff, used, hint));
                 sim::sleep(wait.unwrap_or(by_curve)).await;
                 if law.send(once_refused) {
                     break;

@@ -12,6 +12,8 @@ pub use self::{
     held::Held,
 };
 
+use crate::scale::Scale;
+
 /// Who decides whether a retry is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Law {
@@ -30,6 +32,25 @@ pub enum Law {
     Growing,
     /// The crate's own `RetryBudget`.
     Crate,
+}
+
+/// The law that the lines are about.
+pub const JUDGED: Law = Law::Crate;
+
+/// The prototype that the crate's budget must agree with.
+pub const ORACLE: Law = Law::Fixed;
+
+/// The laws of a table, the first of which is that without retries.
+pub fn compared(scale: Scale) -> &'static [Law] {
+    const ALL: [Law; 6] = [
+        Law::NoRetries,
+        Law::A,
+        Law::Held,
+        Law::Fixed,
+        Law::Growing,
+        Law::Crate,
+    ];
+    scale.pick(&ALL, &[Law::NoRetries, ORACLE, JUDGED])
 }
 
 impl Law {

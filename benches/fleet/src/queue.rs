@@ -55,3 +55,41 @@ impl Queue {
         unreachable!("the last share never ends")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Queue;
+    use crate::sim;
+
+    /// Enters calls at these seconds; when each is done.
+    fn done(queue: Queue, calls: &'static [u64]) -> Vec<f64> {
+        let (sender, done) = std::sync::mpsc::channel();
+        sim::run(1, Duration::MAX, move || {
+            sim::spawn(async move {
+                for at in calls {
+                    sim::sleep(Duration::from_secs(*at).saturating_sub(sim::now())).await;
+                    let after = queue.enter().as_secs_f64();
+                    sender.send(sim::seconds() + after).expect("it is received");
+                }
+            });
+        });
+        done.iter().collect()
+    }
+
+    #[test]
+    fn calls_are_worked_off_one_after_the_other() {
+        assert_eq!(done(Queue::new(1.0), &[0, 0, 1, 9]), [1.0, 2.0, 3.0, 10.0]);
+    }
+
+    #[test]
+    fn a_call_takes_longer_while_the_capacity_is_reduced() {
+        // Half a second of work before, 10 s at a tenth, and the rest after.
+        let queue = Queue::new(0.5).reduced(1.5, 6.5, 0.1);
+        assert_eq!(done(queue, &[1, 20]), [7.5, 22.0]);
+        // A server that stands still.
+        let queue = Queue::new(1.0).reduced(2.0, 12.0, 0.0);
+        assert_eq!(done(queue, &[0, 1, 2]), [1.0, 2.0, 13.0]);
+    }
+}

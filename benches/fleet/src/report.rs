@@ -1,6 +1,8 @@
 //! What an experiment has to say: tables, and lines that must hold.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
+
+use crate::law::Law;
 
 /// One experiment's part of the page.
 #[derive(Default)]
@@ -10,11 +12,28 @@ pub struct Section {
     pub about: String,
     pub tables: Vec<Table>,
     pub lines: Vec<Line>,
+    /// The names of pictures, and the pictures as SVG.
+    pub plots: Vec<(&'static str, String)>,
 }
 
 pub struct Table {
     pub head: Vec<String>,
     pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
+        Self {
+            head: head.iter().map(|name| (*name).to_owned()).collect(),
+            rows,
+        }
+    }
+
+    /// A column for each law.
+    pub fn of_laws(laws: &[Law], rows: Vec<Vec<String>>) -> Self {
+        let names = laws.iter().map(|law| law.name());
+        Self::new(&[""].into_iter().chain(names).collect::<Vec<_>>(), rows)
+    }
 }
 
 /// A figure and its bound.
@@ -35,7 +54,8 @@ pub enum Bound {
 impl Line {
     pub fn new(what: impl Into<String>, measured: f64, bound: Bound, digits: usize) -> Self {
         Self {
-            what: what.into(),
+            // A row's emphasis is not a line's.
+            what: what.into().replace("**", ""),
             measured,
             bound,
             digits,
@@ -46,7 +66,12 @@ impl Line {
     pub fn published(what: impl Into<String>, measured: f64, figure: f64, share: f64) -> Self {
         let bound = Bound::Between(figure * (1.0 - share), figure * (1.0 + share));
         let digits = if figure < 10.0 { 3 } else { 0 };
-        Self::new(format!("published: {}", what.into()), measured, bound, digits)
+        Self::new(
+            format!("published: {}", what.into()),
+            measured,
+            bound,
+            digits,
+        )
     }
 
     pub fn holds(&self) -> bool {
@@ -57,20 +82,38 @@ impl Line {
         }
     }
 
-    pub fn row(&self) -> String {
+    /// What is asked, as text.
+    fn bound(&self) -> String {
         let digits = self.digits;
-        let bound = match self.bound {
+        match self.bound {
             Bound::AtMost(most) => format!("at most {most:.digits$}"),
             Bound::AtLeast(least) => format!("at least {least:.digits$}"),
             Bound::Between(least, most) => format!("{least:.digits$} to {most:.digits$}"),
-        };
-        let verdict = if self.holds() { "met" } else { "**missed**" };
-        let measured = if self.measured.is_infinite() {
-            "never".to_owned()
+        }
+    }
+
+    fn figure(&self) -> String {
+        if self.measured.is_finite() {
+            format!("{:.*}", self.digits, self.measured)
         } else {
-            format!("{:.digits$}", self.measured)
-        };
-        format!("| {} | {bound} | {measured} | {verdict} |\n", self.what)
+            "never".to_owned()
+        }
+    }
+
+    fn row(&self) -> String {
+        let verdict = if self.holds() { "met" } else { "**missed**" };
+        format!(
+            "| {} | {} | {} | {verdict} |\n",
+            self.what,
+            self.bound(),
+            self.figure()
+        )
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, not {}", self.what, self.figure(), self.bound())
     }
 }
 
@@ -87,6 +130,9 @@ impl Section {
             for row in rows {
                 let _ = writeln!(page, "| {} |", row.join(" | "));
             }
+        }
+        for (name, _) in &self.plots {
+            let _ = writeln!(page, "\n![{}](plots/{name}.svg)", self.title);
         }
         if !self.lines.is_empty() {
             page += "\n| line | bound | measured | |\n|---|---:|---:|---|\n";

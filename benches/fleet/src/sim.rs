@@ -202,3 +202,56 @@ impl Timer for Virtual {
         sleep(duration)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, rc::Rc, time::Duration};
+
+    use super::{now, run, seconds, sleep, spawn};
+
+    #[test]
+    fn tasks_of_one_instant_run_in_the_order_in_which_they_went_to_sleep() {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let shared = Rc::clone(&log);
+        run(1, Duration::from_secs(3), move || {
+            for name in 0..4 {
+                let log = Rc::clone(&shared);
+                spawn(async move {
+                    sleep(Duration::from_secs(2)).await;
+                    log.borrow_mut().push((name, now()));
+                    sleep(Duration::from_secs(2)).await;
+                    log.borrow_mut().push((name, now()));
+                });
+            }
+        });
+        let two = Duration::from_secs(2);
+        assert_eq!(*log.borrow(), [(0, two), (1, two), (2, two), (3, two)]);
+    }
+
+    #[test]
+    fn a_dropped_sleep_ends_no_other_early() {
+        let end = Rc::new(RefCell::new(0.0));
+        let shared = Rc::clone(&end);
+        run(1, Duration::MAX, move || {
+            spawn(async move {
+                let mut short = Box::pin(sleep(Duration::from_secs(1)));
+                let polled = std::future::poll_fn(|context| {
+                    assert!(short.as_mut().poll(context).is_pending());
+                    std::task::Poll::Ready(())
+                });
+                polled.await;
+                drop(short);
+                sleep(Duration::from_secs(5)).await;
+                *shared.borrow_mut() = seconds();
+            });
+        });
+        assert_eq!(*end.borrow(), 5.0);
+    }
+
+    #[test]
+    fn a_simulation_is_a_function_of_its_seed() {
+        let drawn = |seed| run(seed, Duration::ZERO, || fastrand::u64(..));
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+    }
+}

@@ -50,3 +50,22 @@ pub fn counts(instants: &[f64], bucket: f64) -> Vec<usize> {
     }
     counts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{counts, fullest, peak, standard_error};
+
+    #[test]
+    fn a_peak_is_of_any_window_and_a_bucket_is_aligned() {
+        let mut instants = [0.3, 0.09, 0.11, 0.2];
+        assert_eq!(peak(&mut instants, 0.1), 2);
+        assert_eq!(peak(&mut instants, 0.15), 3);
+        assert_eq!(fullest(&[0.09, 0.11, 0.15], 0.1), 2);
+        assert_eq!(counts(&[0.09, 0.25], 0.1), [1, 0, 1]);
+    }
+
+    #[test]
+    fn the_standard_error_is_that_of_the_mean() {
+        assert!((standard_error(&[1.0, 3.0]) - 1.0).abs() < 1e-12);
+    }
+}

@@ -15,6 +15,7 @@ use afterbeat::Backoff;
 use crate::{
     cores,
     peers::{Curve, PEERS, Waits},
+    rain::{Panel, Rain},
     report::{Bound, Line, Section, Table},
     scale::Scale,
     stats,
@@ -29,7 +30,7 @@ const CURVE: Curve = Curve {
     cap: 5.0,
 };
 
-pub fn ours() -> Backoff {
+fn ours() -> Backoff {
     Backoff::new()
         .initial_delay(Duration::from_millis(100))
         .max_delay(Duration::from_secs(5))
@@ -41,7 +42,7 @@ fn by_the_crate(_: Curve) -> Waits {
 }
 
 /// When each client makes its next five calls.
-pub fn returns(waits: fn(Curve) -> Waits, seed: u64) -> [Vec<f64>; 5] {
+fn returns(waits: fn(Curve) -> Waits, seed: u64) -> [Vec<f64>; 5] {
     fastrand::seed(seed);
     let mut calls: [Vec<f64>; 5] = Default::default();
     for _ in 0..CLIENTS {
@@ -64,7 +65,7 @@ fn shares(waits: fn(Curve) -> Waits) -> [f64; 2] {
     [0, 1].map(|at| stats::mean(&worst.iter().map(|shares| shares[at]).collect::<Vec<_>>()))
 }
 
-pub fn section(_: Scale) -> Section {
+pub fn section(scale: Scale) -> Section {
     let mut section = Section {
         title: "A fleet at the cap",
         about: "Share of 5,000 clients in the worst 50 ms, after one wait at the cap and after \
@@ -102,9 +103,41 @@ pub fn section(_: Scale) -> Section {
         Line::new("afterbeat, first", measured[0], Bound::AtMost(0.026), 3),
         Line::new("afterbeat, fifth", measured[1], Bound::AtMost(0.026), 3),
     ]);
-    section.tables.push(Table {
-        head: ["law", "first", "fifth"].map(str::to_owned).to_vec(),
-        rows,
-    });
     section
+        .tables
+        .push(Table::new(&["law", "first", "fifth"], rows));
+    if scale == Scale::Table {
+        section.plots.push(("cap", plot(measured)));
+    }
+    section
+}
+
+/// The calls of every twentieth client, in 16 s.
+fn plot(ours: [f64; 2]) -> String {
+    let panel = |name, waits: fn(Curve) -> Waits, [first, _]: [f64; 2], colour| {
+        let calls = returns(waits, 1);
+        let client = |at: usize| calls.iter().map(|calls| calls[at]).collect();
+        Panel {
+            name,
+            note: format!("worst 50 ms: {:.1} % of the fleet", 100.0 * first),
+            calls: (0..CLIENTS).step_by(20).map(client).collect(),
+            colour,
+        }
+    };
+    let peer = |label, name: &str, colour| {
+        let one = PEERS.iter().find(|one| one.name == name).expect("a peer");
+        panel(label, one.waits, shares(one.waits), colour)
+    };
+    Rain {
+        title: "A fleet at the cap",
+        subtitle: "Each dot is a call, each row one of 250 clients whose waits have all reached 5 s",
+        label: "seconds after a common failure",
+        seconds: 16.0,
+        panels: vec![
+            peer("jitter, then the cap: clerk-js, p-retry, stamina, Polly", "clerk-js, p-retry", 2),
+            peer("the cap, then up to a tenth: Kubernetes", "Kubernetes", 4),
+            panel("the interval is clipped: afterbeat", by_the_crate, ours, 0),
+        ],
+    }
+    .svg()
 }

@@ -15,6 +15,7 @@ use std::{cell::RefCell, future::Future, pin::pin, rc::Rc, time::Duration};
 use afterbeat::{Jitter, PollerBuilder};
 
 use crate::{
+    chart::{Axis, Chart, Series},
     cores,
     failure::Failure,
     queue::Queue,
@@ -28,12 +29,16 @@ const POLLERS: usize = 1000;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// When a run begins, for all pollers until `end`.
-pub fn runs(jitter: Option<Jitter>, stall: bool, end: f64, seed: u64) -> Vec<f64> {
+fn runs(jitter: Option<Jitter>, stall: bool, end: f64, seed: u64) -> Vec<f64> {
     let runs = Rc::new(RefCell::new(Vec::new()));
     let counted = Rc::clone(&runs);
     sim::run(seed, Duration::from_secs_f64(end), move || {
         let queue = Queue::new(2000.0);
-        let queue = Rc::new(if stall { queue.reduced(60.0, 70.0, 0.0) } else { queue });
+        let queue = Rc::new(if stall {
+            queue.reduced(60.0, 70.0, 0.0)
+        } else {
+            queue
+        });
         for _ in 0..POLLERS {
             let queue = Rc::clone(&queue);
             let counted = Rc::clone(&counted);
@@ -118,21 +123,73 @@ pub fn section(scale: Scale) -> Section {
             "[1, 1.1]" => &[110.0, 72.0],
             _ => &[],
         };
-        for ((published, measured), period) in published.iter().zip(&started).zip(["30 s", "120 s"]) {
+        for ((published, measured), period) in published.iter().zip(&started).zip(["30 s", "120 s"])
+        {
             let what = format!("jitter {name}, {period}");
-            section.lines.push(Line::published(what, *measured, *published, 0.1));
+            section
+                .lines
+                .push(Line::published(what, *measured, *published, 0.1));
         }
         if ["**the default**", "[1, 1.3]"].contains(name) {
             section.lines.extend([
-                Line::new(format!("jitter {name}, started together"), started[2], Bound::AtMost(42.0), 0),
-                Line::new(format!("jitter {name}, stalled"), stalled, Bound::AtMost(42.0), 0),
+                Line::new(
+                    format!("jitter {name}, started together"),
+                    started[2],
+                    Bound::AtMost(42.0),
+                    0,
+                ),
+                Line::new(
+                    format!("jitter {name}, stalled"),
+                    stalled,
+                    Bound::AtMost(42.0),
+                    0,
+                ),
             ]);
         }
     }
-    let head = ["jitter", "30 to 60", "120 to 180", "60 to 180", "stall, 80 to 140"];
-    section.tables.push(Table {
-        head: head.map(str::to_owned).to_vec(),
-        rows,
-    });
+    let head = [
+        "jitter",
+        "30 to 60",
+        "120 to 180",
+        "60 to 180",
+        "stall, 80 to 140",
+    ];
+    section.tables.push(Table::new(&head, rows));
+    if scale == Scale::Table {
+        section.plots.push(("pollers", plot()));
+    }
     section
+}
+
+/// The fullest 100 ms of each five seconds after a common start.
+fn plot() -> String {
+    let jitters = [
+        ("afterbeat, the default", 0, None),
+        ("no jitter", 1, Some(Jitter::NONE)),
+        ("[1, 1.1]", 4, Some(Jitter::between(1.0, 1.1))),
+    ];
+    let series = cores::spread(&jitters, |(name, colour, jitter)| {
+        let counts = stats::counts(&runs(*jitter, false, 300.0, 1), 0.1);
+        let peak = |(at, counts): (usize, &[usize])| {
+            (
+                at as f64 * 5.0 + 2.5,
+                counts.iter().copied().max().unwrap_or(0) as f64,
+            )
+        };
+        Series::line(
+            *name,
+            *colour,
+            counts.chunks(50).enumerate().skip(1).map(peak).collect(),
+        )
+    });
+    Chart {
+        title: "Pollers in step",
+        subtitle: "1,000 pollers of 5 s, all started at one instant: the fullest 100 ms of each five seconds",
+        x: Axis::linear("seconds after the start", 0.0, 300.0),
+        y: Axis::linear("runs begun in 100 ms", 0.0, 220.0),
+        shaded: None,
+        mark: Some((20.0, "even")),
+        series,
+    }
+    .svg()
 }

@@ -60,7 +60,10 @@ fn by_the_crate(curve: Curve) -> Waits {
 
 /// How far on average the measured are from the published.
 fn ratio(measured: &[f64], published: &[f64]) -> f64 {
-    let ratios = measured.iter().zip(published).map(|(one, other)| one / other);
+    let ratios = measured
+        .iter()
+        .zip(published)
+        .map(|(one, other)| one / other);
     stats::mean(&ratios.collect::<Vec<_>>())
 }
 
@@ -72,7 +75,11 @@ pub fn section(_: Scale) -> Section {
     };
     let row = |name: &str, peaks: &[f64]| {
         let mut row = vec![name.to_owned()];
-        row.extend((0..8).map(|at| peaks.get(at).map_or(String::new(), |peak| format!("{peak:.1}"))));
+        row.extend((0..8).map(|at| {
+            peaks
+                .get(at)
+                .map_or(String::new(), |peak| format!("{peak:.1}"))
+        }));
         row
     };
     let equal = peaks(peers::equal, 32.0, 6);
@@ -82,10 +89,30 @@ pub fn section(_: Scale) -> Section {
     let published_equal = [119.2, 62.5, 36.1, 22.8, 13.6, 9.3];
     let published_added = [66.5, 37.1, 22.4, 14.7, 9.7, 6.8];
     section.lines.extend([
-        Line::published("equal, measured to published", ratio(&equal, &published_equal), 1.0, 0.05),
-        Line::published("added, measured to published", ratio(&ours, &published_added), 1.0, 0.05),
-        Line::published("clerk-js at a cap of 4 s, eighth retry", clipped[7], 36.5, 0.05),
-        Line::new("afterbeat at a cap of 4 s, eighth retry", capped[7], Bound::AtMost(25.0), 1),
+        Line::published(
+            "equal, measured to published",
+            ratio(&equal, &published_equal),
+            1.0,
+            0.05,
+        ),
+        Line::published(
+            "added, measured to published",
+            ratio(&ours, &published_added),
+            1.0,
+            0.05,
+        ),
+        Line::published(
+            "clerk-js at a cap of 4 s, eighth retry",
+            clipped[7],
+            36.5,
+            0.05,
+        ),
+        Line::new(
+            "afterbeat at a cap of 4 s, eighth retry",
+            capped[7],
+            Bound::AtMost(25.0),
+            1,
+        ),
     ]);
     let head = ["law"].into_iter().map(str::to_owned);
     section.tables.push(Table {

@@ -18,7 +18,7 @@ use super::recovery::{Setup, recovery};
 use crate::{
     client::Policy,
     cores,
-    law::{Law, Terms},
+    law::{JUDGED, Law, Terms},
     report::{Bound, Line, Section, Table},
     scale::Scale,
     stats,
@@ -39,10 +39,12 @@ fn mean(processes: usize, policy: Policy) -> f64 {
         ..policy.retries(3)
     };
     let seeds: Vec<u64> = (1..=8).collect();
-    stats::mean(&cores::spread(&seeds, |seed| recovery(setup, policy, 300.0, *seed)))
+    stats::mean(&cores::spread(&seeds, |seed| {
+        recovery(setup, policy, 300.0, *seed)
+    }))
 }
 
-pub fn section(scale: Scale, judged: Law) -> Section {
+pub fn section(scale: Scale) -> Section {
     let mut section = Section {
         title: "Many small processes",
         about: "Seconds until the service has recovered, and what the stored retries predict; \
@@ -52,11 +54,23 @@ pub fn section(scale: Scale, judged: Law) -> Section {
     };
     let without = mean(100, Policy::new(Law::NoRetries));
     let bucket = |terms, stored| Policy::new(Law::Bucket(terms)).stored(stored);
-    let ours = |stored| Policy::new(judged).stored(stored);
+    let ours = |stored| Policy::new(JUDGED).stored(stored);
     // A name, what is published, processes, stored retries of each, and the policy.
     let mut setups = vec![
-        ("AWS 500/14", Some(113.5), 100, 500.0 / 14.0, bucket(Terms::AWS, 500)),
-        ("a tenth of successes, 10", Some(52.5), 100, 10.0, bucket(Terms::SUCCESSES, 10)),
+        (
+            "AWS 500/14",
+            Some(113.5),
+            100,
+            500.0 / 14.0,
+            bucket(Terms::AWS, 500),
+        ),
+        (
+            "a tenth of successes, 10",
+            Some(52.5),
+            100,
+            10.0,
+            bucket(Terms::SUCCESSES, 10),
+        ),
         ("**afterbeat**, n = 3", None, 100, 3.0, ours(3)),
         ("**afterbeat**, n = 1", None, 1000, 1.0, ours(1)),
     ];
@@ -92,9 +106,9 @@ pub fn section(scale: Scale, judged: Law) -> Section {
             ),
         });
     }
-    section.tables.push(Table {
-        head: ["", "processes", "predicted", "measured"].map(str::to_owned).to_vec(),
+    section.tables.push(Table::new(
+        &["", "processes", "predicted", "measured"],
         rows,
-    });
+    ));
     section
 }

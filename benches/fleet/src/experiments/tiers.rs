@@ -16,7 +16,7 @@ use crate::{
     client::{Client, Policy},
     cores,
     failure::Failure,
-    law::Law,
+    law::{JUDGED, Law},
     report::{Bound, Line, Section, Table},
     scale::Scale,
     sim, stats,
@@ -46,23 +46,29 @@ fn work(policy: Policy, seed: u64) -> f64 {
     f64::from(sums.1.get()) / f64::from(sums.0.get())
 }
 
-pub fn section(_: Scale, judged: Law) -> Section {
+pub fn section(_: Scale) -> Section {
     let seeds: Vec<u64> = (1..=2).collect();
     let work = |law| {
         let policy = Policy::new(law).retries(4);
         stats::max(&cores::spread(&seeds, |seed| work(policy, *seed)))
     };
-    let (without, with) = (work(Law::Unlimited), work(judged));
+    let (without, with) = (work(Law::Unlimited), work(JUDGED));
     Section {
         title: "Three tiers, and the database is down",
         about: "Calls of the database for each request; worst of 2 seeds.".to_owned(),
-        tables: vec![Table {
-            head: ["no budget", "a budget of 10 at each tier"].map(str::to_owned).to_vec(),
-            rows: vec![vec![format!("{without:.0}"), format!("{with:.3}")]],
-        }],
+        tables: vec![Table::new(
+            &["no budget", "a budget of 10 at each tier"],
+            vec![vec![format!("{without:.0}"), format!("{with:.3}")]],
+        )],
         lines: vec![
             Line::published("no budget", without, 125.0, 0.0),
-            Line::new("afterbeat, a budget at each tier", with, Bound::AtMost(1.1), 3),
+            Line::new(
+                "afterbeat, a budget at each tier",
+                with,
+                Bound::AtMost(1.1),
+                3,
+            ),
         ],
+        ..Section::default()
     }
 }

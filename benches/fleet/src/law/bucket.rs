@@ -110,7 +110,8 @@ impl Bucket {
 
     /// Takes in a failure.
     pub fn failed(&self) {
-        self.tokens.set((self.tokens.get() - self.terms.failure).max(0.0));
+        self.tokens
+            .set((self.tokens.get() - self.terms.failure).max(0.0));
     }
 
     /// Takes the price of a retry, or refuses.
