@@ -131,7 +131,6 @@ impl Chart {
             svg.rule((LEFT, y(value)), (RIGHT, y(value)), INK);
             svg.text(RIGHT, y(value) - 5.0, "end", name);
         }
-        let mut labels: Vec<(f64, f64, f64)> = Vec::new();
         // Ours lies on top.
         for series in self.series.iter().rev() {
             let colour = COLOURS[series.colour];
@@ -144,11 +143,16 @@ impl Chart {
             if series.labelled {
                 for point in points {
                     svg.dot(point, if bold { 6.0 } else { 4.5 }, colour);
-                    let (at, below) = free(&mut labels, point, &series.name);
-                    svg.text(at, below, "start", &series.name);
                 }
             } else {
                 svg.line(&points, colour, if bold { 3.0 } else { 1.8 });
+            }
+        }
+        let mut labels = Vec::new();
+        for series in self.series.iter().filter(|series| series.labelled) {
+            for point in &series.points {
+                let (at, height) = free(&mut labels, (x(point.0), y(point.1)), &series.name);
+                svg.text(at, height, "start", &series.name);
             }
         }
         let mut at = LEFT;

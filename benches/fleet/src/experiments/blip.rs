@@ -8,7 +8,7 @@
 //! Lines: of the requests begun in a blip at least 95 % succeed, at 10 and 100 a second
 //! with a budget of 10, and at 1000 a second with one of 30; their calls, successful
 //! ones included, are at most 2 a request and 2n a blip; success as the prototype's of the
-//! law to 1 %.
+//! law to 0.5 %.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -151,7 +151,7 @@ pub fn section(scale: Scale) -> Section {
             Line::new(
                 format!("{what}: success, less the prototype's"),
                 apart,
-                Bound::Between(-0.01, 0.01),
+                Bound::Between(-0.005, 0.005),
                 3,
             ),
         ]);

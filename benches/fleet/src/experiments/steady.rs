@@ -7,7 +7,7 @@
 //! Source: the table of laws in the notes on kindness.
 //!
 //! Lines: success never below law A's, and at least 99 % up to 20 % of failures; for a
-//! hanging server at 10 % of them; as the prototype of the law to 0.5 %.
+//! hanging server at 10 % of them; as the prototype of the law to 0.2 %.
 
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
@@ -109,7 +109,7 @@ pub fn section(scale: Scale) -> Section {
                 Line::new(
                     format!("{what}, less the prototype's"),
                     judged - of(ORACLE),
-                    Bound::Between(-0.005, 0.005),
+                    Bound::Between(-0.002, 0.002),
                     4,
                 ),
             ]);
