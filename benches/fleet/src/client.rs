@@ -78,7 +78,8 @@ impl Client {
             Law::Bucket(terms) => Budget::Bucket(Bucket::new(terms, n)),
             Law::Held => Budget::Postponing(Box::new(Held::new(n))),
             Law::Fixed => Budget::Postponing(Box::new(Fixed::new(n))),
-            Law::Growing => Budget::Postponing(Box::new(Growing::new(n))),
+            Law::Growing => Budget::Postponing(Box::new(Growing::w(n))),
+            Law::Wider => Budget::Postponing(Box::new(Growing::x(n))),
             Law::Crate => Budget::Crate(RetryBudget::new(n)),
         };
         Self { policy, budget }

@@ -28,8 +28,10 @@ pub enum Law {
     Held,
     /// Law V: n/3 places for sequences that were once refused.
     Fixed,
-    /// Law W: as many places as first tries that succeed have earned.
+    /// Law W: as V, but a setback closes the places, and what is earned opens them.
     Growing,
+    /// Law X: as W, with n places that first tries alone open.
+    Wider,
     /// The crate's own `RetryBudget`.
     Crate,
 }
@@ -38,16 +40,17 @@ pub enum Law {
 pub const JUDGED: Law = Law::Crate;
 
 /// The prototype that the crate's budget must agree with.
-pub const ORACLE: Law = Law::Fixed;
+pub const ORACLE: Law = Law::Growing;
 
 /// The laws of a table, the first of which is that without retries.
 pub fn compared(scale: Scale) -> &'static [Law] {
-    const ALL: [Law; 6] = [
+    const ALL: [Law; 7] = [
         Law::NoRetries,
         Law::A,
         Law::Held,
         Law::Fixed,
         Law::Growing,
+        Law::Wider,
         Law::Crate,
     ];
     scale.pick(&ALL, &[Law::NoRetries, ORACLE, JUDGED])
@@ -66,12 +69,13 @@ impl Law {
             Self::Held => "B",
             Self::Fixed => "V",
             Self::Growing => "W",
+            Self::Wider => "X",
             Self::Crate => "afterbeat",
         }
     }
 }
 
-/// What a retry costs under the laws A, B, V and W.
+/// What a retry costs under the laws A, B, V, W and X.
 pub const COST: u32 = 10;
 
 /// A law under which a retry is paid for when it is sent, after its wait, and a

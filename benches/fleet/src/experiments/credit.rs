@@ -86,7 +86,12 @@ pub fn section(scale: Scale) -> Section {
                 }
             }
             // Laws whose refusal is final do not know the call.
-            if !credits || matches!(law, Law::Held | Law::Fixed | Law::Growing | Law::Crate) {
+            if !credits
+                || matches!(
+                    law,
+                    Law::Held | Law::Fixed | Law::Growing | Law::Wider | Law::Crate
+                )
+            {
                 rows.push(row);
             }
         }
