@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, RetryBudget, RetryBuilder, Timer};
+use afterbeat::{Backoff, Clock, RetryBudget, RetryBuilder, Timer};
 use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::Builder;
 
@@ -21,9 +21,8 @@ const POLICY: RetryBuilder = RetryBuilder::new().max_retries(10);
 #[derive(Clone, Copy)]
 struct Soon;
 
-impl Timer for Soon {
+impl Clock for Soon {
     type Instant = ();
-    type Sleep = Ready<()>;
 
     fn now(&self) {}
 
@@ -31,13 +30,18 @@ impl Timer for Soon {
         Duration::ZERO
     }
 
+    fn block(&self, wait: Duration) -> std::ops::ControlFlow<()> {
+        black_box(wait);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+impl Timer for Soon {
+    type Sleep = Ready<()>;
+
     fn sleep(&self, wait: Duration) -> Ready<()> {
         black_box(wait);
         ready(())
-    }
-
-    fn block(&self, wait: Duration) {
-        black_box(wait);
     }
 }
 

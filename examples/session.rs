@@ -35,7 +35,7 @@ use afterbeat::clerk::{
     self, ClientToken, FrontendApi, HttpTransport, Refresher, RefresherBuilder, RefresherStatus,
     SESSION, SESSION_RETRIES, SessionToken, TokenError, Transport, TransportError,
 };
-use afterbeat::{Backoff, Jitter, Timer, TokioTimer};
+use afterbeat::{Backoff, Clock, Jitter, Timer, TokioTimer};
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HeaderMap, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
@@ -228,9 +228,8 @@ struct Faster<T>(T, u32);
 
 const CLOCK: Faster<TokioTimer> = Faster(TokioTimer, 40);
 
-impl<T: Timer> Timer for Faster<T> {
+impl<T: Clock> Clock for Faster<T> {
     type Instant = T::Instant;
-    type Sleep = T::Sleep;
 
     fn now(&self) -> T::Instant {
         self.0.now()
@@ -239,6 +238,10 @@ impl<T: Timer> Timer for Faster<T> {
     fn elapsed(&self, since: T::Instant) -> Duration {
         self.0.elapsed(since).saturating_mul(self.1)
     }
+}
+
+impl<T: Timer> Timer for Faster<T> {
+    type Sleep = T::Sleep;
 
     fn sleep(&self, duration: Duration) -> T::Sleep {
         // Rounded up: never ready early.

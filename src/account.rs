@@ -38,6 +38,9 @@ pub trait Account: Sealed {
     /// refuses.
     #[doc(hidden)]
     fn pay<E>(&mut self, kept: &mut Self::Kept<E>) -> Option<E>;
+    /// Pays for a retry. Returns false if the budget refuses.
+    #[doc(hidden)]
+    fn withdraw(&mut self) -> bool;
     /// Whether a refused retry may ask again.
     #[doc(hidden)]
     fn may_ask_again(&self) -> bool;
@@ -80,6 +83,10 @@ impl Account for Unset {
 
     fn pay<E>(&mut self, (): &mut ()) -> Option<E> {
         None
+    }
+
+    fn withdraw(&mut self) -> bool {
+        true
     }
 
     fn may_ask_again(&self) -> bool {
@@ -145,13 +152,17 @@ impl<B: Deref<Target = RetryBudget>> Account for Tab<B> {
 
     fn pay<E>(&mut self, kept: &mut Option<E>) -> Option<E> {
         let error = kept.take()?;
+        if self.withdraw() { None } else { Some(error) }
+    }
+
+    fn withdraw(&mut self) -> bool {
         if !self.budget.withdraw(self.was_refused) {
             self.was_refused = true;
-            return Some(error);
+            return false;
         }
         self.paid = self.paid.saturating_add(1);
         self.has_place = self.was_refused;
-        None
+        true
     }
 
     fn may_ask_again(&self) -> bool {

@@ -25,7 +25,7 @@ use crate::{
     policy::Policy,
     seal::{Seal, Sealed},
     sequence::Limits,
-    timer::Timer,
+    timer::{Clock, Timer},
 };
 
 /// Any policy for errors of type `E`, in one type that can be named, cloned and shared.
@@ -297,12 +297,12 @@ impl<E> Running for AnyRunning<E> {
         self.limits
     }
 
-    fn elapsed<T: Timer>(timer: &T, begun: Option<T::Instant>) -> Duration {
+    fn elapsed<T: Clock>(timer: &T, begun: Option<T::Instant>) -> Duration {
         begun.map_or(Duration::ZERO, |begun| timer.elapsed(begun))
     }
 
-    fn draw(&mut self) -> u64 {
-        self.entropy.draw()
+    fn draw<T: Clock>(&mut self, clock: &T) -> u64 {
+        self.entropy.draw(|| clock.entropy())
     }
 
     fn seed(&self) -> Entropy {
@@ -321,7 +321,7 @@ impl<E> RunningFor<E> for AnyRunning<E> {
         self.opened().decide(error, iteration)
     }
 
-    fn begin<T: Timer>(&self, timer: &T) -> Option<T::Instant> {
+    fn begin<T: Clock>(&self, timer: &T) -> Option<T::Instant> {
         let needed = self.shared.listens() || self.limits.max_elapsed < u64::MAX;
         needed.then(|| timer.now())
     }
@@ -373,6 +373,10 @@ impl<A> Account for AnyAccount<A> {
         }
         *kept = None;
         None
+    }
+
+    fn withdraw(&mut self) -> bool {
+        self.0.as_mut().is_none_or(Account::withdraw)
     }
 
     fn may_ask_again(&self) -> bool {

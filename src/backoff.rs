@@ -3,7 +3,7 @@
 use core::{fmt, iter::FusedIterator, ops::RangeInclusive, time::Duration};
 
 use crate::{
-    entropy::Entropy,
+    entropy::{Entropy, fresh},
     jitter::Jitter,
     real::{Real, nanos},
     walk::{IMMEDIATE, IMMEDIATE_FLAG, Walk},
@@ -489,7 +489,7 @@ impl Iterator for Delays {
             self.begun = true;
             self.walk.first()
         };
-        let wait = self.walk.draw(hi, || self.entropy.draw());
+        let wait = self.walk.draw(hi, || self.entropy.draw(fresh));
         Some(Duration::from_nanos(wait))
     }
 

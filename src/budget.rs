@@ -182,7 +182,7 @@ impl RetryBudget {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{ManualTimer, RetryBudget, RetryBuilder, Timer};
+    /// use afterbeat::{Clock, ManualTimer, RetryBudget, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let budget = RetryBudget::new(0).fail_fast();

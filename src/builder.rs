@@ -6,6 +6,8 @@ use core::{fmt, ops::RangeInclusive, time::Duration};
 
 #[cfg(target_has_atomic = "ptr")]
 use crate::budget::RetryBudget;
+#[cfg(feature = "std")]
+use crate::timer::StdClock;
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
 use crate::{
@@ -17,7 +19,7 @@ use crate::{
     hooks::Always,
     jitter::Jitter,
     sequence::Sequence,
-    timer::Timer,
+    timer::Clock,
     unset::Unset,
 };
 
@@ -121,8 +123,32 @@ impl Default for RetryBuilder {
     }
 }
 
-impl<T: Timer> RetryBuilder<T> {
-    /// Returns the default policy by a timer of the caller's.
+#[cfg(feature = "std")]
+impl RetryBuilder<StdClock> {
+    /// Returns the default policy by the clock of the standard library, for
+    /// [`retry_blocking`](Self::retry_blocking) without a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{RetryBuilder, StdClock};
+    ///
+    /// const POLICY: RetryBuilder<StdClock> =
+    ///     RetryBuilder::blocking().initial_delay(Duration::from_millis(2));
+    ///
+    /// let mut answers = [Err("refused"), Ok(200)].into_iter();
+    /// assert_eq!(POLICY.retry_blocking(|| answers.next().unwrap()), Ok(200));
+    /// ```
+    pub const fn blocking() -> Self {
+        Self::with_timer(StdClock)
+    }
+}
+
+impl<T: Clock> RetryBuilder<T> {
+    /// Returns the default policy by a timer, or a clock, of the caller's.
+    ///
+    /// A clock without sleeps is enough for `retry_blocking`.
     ///
     /// # Examples
     ///
@@ -383,7 +409,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Backoff, Clock, ManualTimer, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let policy = RetryBuilder::with_timer(&timer)
@@ -431,7 +457,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Backoff, Clock, ManualTimer, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let policy = RetryBuilder::with_timer(&timer).seed(7);
@@ -495,7 +521,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::{future::pending, time::Duration};
-    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Backoff, Clock, ManualTimer, RetryBuilder};
     ///
     /// #[derive(Debug, PartialEq)]
     /// enum Error { TimedOut }

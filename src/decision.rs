@@ -32,7 +32,7 @@ use crate::seal::Sealed;
 ///
 /// ```
 /// use std::time::Duration;
-/// use afterbeat::{Decision, ManualTimer, RetryBuilder, Timer};
+/// use afterbeat::{Clock, Decision, ManualTimer, RetryBuilder};
 ///
 /// const WAITS: [u64; 3] = [10, 20, 500]; // milliseconds
 ///
@@ -129,6 +129,9 @@ pub enum GiveUp {
     MaxElapsed,
     /// The retry budget refused the retry, and the limits allowed no further wait.
     Budget,
+    /// The wait before the retry was interrupted, which only a wait that blocks its thread
+    /// can be.
+    Interrupted,
 }
 
 impl fmt::Display for GiveUp {
@@ -139,6 +142,7 @@ impl fmt::Display for GiveUp {
             Self::MaxRetryAfter => "the server asked for a longer wait than is allowed",
             Self::MaxElapsed => "the next wait would have ended after the limit in time",
             Self::Budget => "the retry budget had nothing left",
+            Self::Interrupted => "the wait before the retry was interrupted",
         })
     }
 }

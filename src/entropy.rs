@@ -17,7 +17,7 @@ impl Entropy {
         Self(Some(state(seed)))
     }
 
-    pub(crate) fn draw(&mut self) -> u64 {
+    pub(crate) fn draw(&mut self, fresh: impl FnOnce() -> u64) -> u64 {
         let Some(seed) = &mut self.0 else {
             return fresh();
         };

@@ -6,13 +6,13 @@ use crate::{
     account::{Account, Payer},
     attempt_timeout::{Cutter, CutterFor},
     decision::Decision,
-    entropy::{Entropy, fresh},
+    entropy::Entropy,
     event::Event,
     hooks::{Observer, Predicate},
     real::nanos,
     seal::{Seal, Sealed},
     sequence::Limits,
-    timer::Timer,
+    timer::Clock,
     unset::Unset,
 };
 
@@ -145,9 +145,9 @@ pub trait Running: Sealed {
     #[doc(hidden)]
     fn limits(&self) -> Limits;
     #[doc(hidden)]
-    fn elapsed<T: Timer>(timer: &T, begun: Self::Begun<T::Instant>) -> Duration;
+    fn elapsed<T: Clock>(clock: &T, begun: Self::Begun<T::Instant>) -> Duration;
     #[doc(hidden)]
-    fn draw(&mut self) -> u64;
+    fn draw<T: Clock>(&mut self, clock: &T) -> u64;
     #[doc(hidden)]
     fn seed(&self) -> Self::Seed;
     #[doc(hidden)]
@@ -168,7 +168,7 @@ pub trait RunningFor<E>: Running<Cutter: CutterFor<E>> {
         predicate.decide(error, iteration, Seal)
     }
     #[doc(hidden)]
-    fn begin<T: Timer>(&self, timer: &T) -> Self::Begun<T::Instant>;
+    fn begin<T: Clock>(&self, clock: &T) -> Self::Begun<T::Instant>;
     #[doc(hidden)]
     fn tell(&mut self, event: Event<'_, E>);
 }
@@ -221,12 +221,12 @@ impl Running for Unset {
         Limits::DEFAULT
     }
 
-    fn elapsed<T: Timer>(_: &T, (): ()) -> Duration {
+    fn elapsed<T: Clock>(_: &T, (): ()) -> Duration {
         Duration::ZERO
     }
 
-    fn draw(&mut self) -> u64 {
-        fresh()
+    fn draw<T: Clock>(&mut self, clock: &T) -> u64 {
+        clock.entropy()
     }
 
     fn seed(&self) {}
@@ -237,7 +237,7 @@ impl Running for Unset {
 impl<E> RunningFor<E> for Unset {
     const LISTENS: bool = false;
 
-    fn begin<T: Timer>(&self, _: &T) {}
+    fn begin<T: Clock>(&self, _: &T) {}
 
     fn tell(&mut self, _: Event<'_, E>) {}
 }
@@ -288,12 +288,12 @@ impl<O, A: Account, C: Cutter> Running for Extras<O, A, C> {
         self.limits
     }
 
-    fn elapsed<T: Timer>(timer: &T, begun: Option<T::Instant>) -> Duration {
-        begun.map_or(Duration::ZERO, |begun| timer.elapsed(begun))
+    fn elapsed<T: Clock>(clock: &T, begun: Option<T::Instant>) -> Duration {
+        begun.map_or(Duration::ZERO, |begun| clock.elapsed(begun))
     }
 
-    fn draw(&mut self) -> u64 {
-        self.entropy.draw()
+    fn draw<T: Clock>(&mut self, clock: &T) -> u64 {
+        self.entropy.draw(|| clock.entropy())
     }
 
     fn seed(&self) -> Entropy {
@@ -308,9 +308,9 @@ impl<O, A: Account, C: Cutter> Running for Extras<O, A, C> {
 impl<E, O: Observer<E>, A: Account, C: CutterFor<E>> RunningFor<E> for Extras<O, A, C> {
     const LISTENS: bool = O::LISTENS;
 
-    fn begin<T: Timer>(&self, timer: &T) -> Option<T::Instant> {
+    fn begin<T: Clock>(&self, clock: &T) -> Option<T::Instant> {
         let needed = O::LISTENS || self.limits.max_elapsed < u64::MAX;
-        needed.then(|| timer.now())
+        needed.then(|| clock.now())
     }
 
     fn tell(&mut self, event: Event<'_, E>) {

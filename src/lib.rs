@@ -59,6 +59,8 @@ pub use crate::config::PolicyConfig;
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "retry-after")]
 pub use crate::retry_after::retry_after;
+#[cfg(feature = "std")]
+pub use crate::timer::StdClock;
 #[cfg(feature = "tokio")]
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
@@ -78,6 +80,6 @@ pub use crate::{
     policy::{Policy, SendPolicy},
     poller::{PollerBuilder, SequentialPoller},
     retry::Retry,
-    timer::Timer,
+    timer::{Clock, Timer},
     unset::Unset,
 };

@@ -11,7 +11,7 @@ use crate::{
     hooks::Predicate,
     retry::Retry,
     seal::Seal,
-    timer::Timer,
+    timer::{Clock, Timer},
 };
 
 /// A policy for an operation whose errors are of type `E`: what a function takes that
@@ -154,7 +154,7 @@ pub trait SendPolicy<E: Send>:
             Running: Send
                          + Running<
                 Seed: Send,
-                Begun<<<Self as Policy<E>>::Timer as Timer>::Instant>: Send,
+                Begun<<<Self as Policy<E>>::Timer as Clock>::Instant>: Send,
                 Account: Account<Kept<E>: Send>,
                 Cutter: Cutter<Deadline<<<Self as Policy<E>>::Timer as Timer>::Sleep>: Send>,
             >,
@@ -175,7 +175,7 @@ impl<E: Send, P> SendPolicy<E> for P where
                 Running: Send
                              + Running<
                     Seed: Send,
-                    Begun<<<P as Policy<E>>::Timer as Timer>::Instant>: Send,
+                    Begun<<<P as Policy<E>>::Timer as Clock>::Instant>: Send,
                     Account: Account<Kept<E>: Send>,
                     Cutter: Cutter<Deadline<<<P as Policy<E>>::Timer as Timer>::Sleep>: Send>,
                 >,

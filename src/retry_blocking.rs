@@ -6,13 +6,15 @@ use crate::{
     builder::RetryBuilder,
     extras::{Carried, ExtrasFor},
     hooks::Predicate,
-    timer::Timer,
+    timer::Clock,
     tracker::{Due, Tracker},
 };
 
-impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
+impl<T: Clock, P, X: Carried> RetryBuilder<T, P, X> {
     /// Calls `op` until it succeeds or the policy gives up, without a runtime: a
-    /// wait blocks the thread by [`Timer::block`].
+    /// wait blocks the thread by [`Clock::block`].
+    ///
+    /// If a wait is interrupted, the sequence ends.
     ///
     /// # Errors
     ///
@@ -26,7 +28,7 @@ impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Backoff, Clock, ManualTimer, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let policy = RetryBuilder::with_timer(&timer)
@@ -64,7 +66,7 @@ fn go_on<T, P, X, F, V, E>(
     mut error: E,
 ) -> Result<V, E>
 where
-    T: Timer,
+    T: Clock,
     P: Predicate<E>,
     X: ExtrasFor<E>,
     F: FnMut() -> Result<V, E>,
@@ -73,15 +75,15 @@ where
         let Some(mut wait) = tracker.fail(&timer, &mut predicate, &error) else {
             return Err(error);
         };
-        tracker.keep(error);
         loop {
-            if wait > 0 {
-                timer.block(Duration::from_nanos(wait));
+            if wait > 0 && timer.block(Duration::from_nanos(wait)).is_break() {
+                tracker.interrupted(&timer, &error);
+                return Err(error);
             }
-            match tracker.due(&timer) {
+            match tracker.ask(&timer, &error) {
                 Due::Attempt => break,
                 Due::Wait(again) => wait = again,
-                Due::GaveUp(error) => return Err(error),
+                Due::GaveUp(()) => return Err(error),
             }
         }
         error = match op() {

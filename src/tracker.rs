@@ -16,7 +16,7 @@ use crate::{
     extras::{Carried, ExtrasFor, Running, RunningFor},
     hooks::Predicate,
     sequence::{Limits, Sequence},
-    timer::Timer,
+    timer::{Clock, Timer},
 };
 
 type RunningOf<X> = <X as Carried>::Running;
@@ -51,14 +51,14 @@ pub(crate) struct Start<S> {
 
 pub(crate) type StartOf<X> = Start<<RunningOf<X> as Running>::Seed>;
 
-pub(crate) struct Tracker<T: Timer, X: Carried, E> {
+pub(crate) struct Tracker<T: Clock, X: Carried, E> {
     sequence: Sequence,
     begun: <RunningOf<X> as Running>::Begun<T::Instant>,
     kept: <AccountOf<X> as Account>::Kept<E>,
     running: X::Running,
 }
 
-impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
+impl<T: Clock, X: Carried, E> Tracker<T, X, E> {
     pub(crate) const PAYS: bool = AccountOf::<X>::PAYS;
 
     pub(crate) fn new(sequence: Sequence, extras: X) -> Self {
@@ -94,7 +94,10 @@ impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
     }
 
     /// To be asked before the operation is called.
-    pub(crate) fn deadline(&mut self, timer: &T) -> DeadlineOf<X, T::Sleep> {
+    pub(crate) fn deadline(&mut self, timer: &T) -> DeadlineOf<X, T::Sleep>
+    where
+        T: Timer,
+    {
         self.running.cutter().deadline(timer)
     }
 
@@ -103,7 +106,10 @@ impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
         attempt: Pin<&mut A>,
         deadline: Pin<&mut DeadlineOf<X, T::Sleep>>,
         context: &mut Context<'_>,
-    ) -> Poll<EndedOf<X, A::Output>> {
+    ) -> Poll<EndedOf<X, A::Output>>
+    where
+        T: Timer,
+    {
         CutterOf::<X>::poll(attempt, deadline, context)
     }
 
@@ -112,7 +118,10 @@ impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
         &mut self,
         timer: &T,
         call: impl FnOnce() -> A,
-    ) -> LimitedOf<X, A, T::Sleep> {
+    ) -> LimitedOf<X, A, T::Sleep>
+    where
+        T: Timer,
+    {
         let deadline = self.deadline(timer);
         CutterOf::<X>::limit(deadline, call())
     }
@@ -126,7 +135,7 @@ impl<T: Timer, X: Carried, E> Tracker<T, X, E> {
     }
 }
 
-impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
+impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
     /// To be called as an attempt begins; only the first one counts.
     pub(crate) fn begin(&mut self, timer: &T) {
         if self.sequence.failures() == 0 {
@@ -204,7 +213,7 @@ impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         let decision = self.running.decide(predicate, error, iteration);
         let limits = self.running.limits();
         let elapsed = self.elapsed_for(timer, limits);
-        let draw = || self.running.draw();
+        let draw = || self.running.draw(timer);
         let mut verdict = self.sequence.decide(decision, limits, elapsed, draw);
         if verdict.is_ok() && self.running.account().is_closed() {
             verdict = Err(GiveUp::Budget);
@@ -229,14 +238,34 @@ impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         verdict.ok()
     }
 
+    /// [`due`](Self::due), for a caller that holds the error.
+    #[cfg(feature = "std")]
+    pub(crate) fn ask(&mut self, timer: &T, error: &E) -> Due<()> {
+        if self.running.account().withdraw() {
+            return Due::Attempt;
+        }
+        self.refuse(timer, error).map_or(Due::GaveUp(()), Due::Wait)
+    }
+
     /// The budget has refused the retry that is due.
     #[cold]
     #[inline(never)]
     fn refused(&mut self, timer: &T, error: E) -> Due<E> {
+        match self.refuse(timer, &error) {
+            Some(wait) => {
+                self.keep(error);
+                Due::Wait(wait)
+            }
+            None => Due::GaveUp(error),
+        }
+    }
+
+    /// Returns the wait before the budget is asked again, if it is.
+    fn refuse(&mut self, timer: &T, error: &E) -> Option<u64> {
         let iteration = self.sequence.failures();
         let limits = self.running.limits();
         let elapsed = self.elapsed_for(timer, limits);
-        let draw = || self.running.draw();
+        let draw = || self.running.draw(timer);
         let wait = self.sequence.postpone(limits, elapsed, draw);
         let wait = wait.filter(|_| self.running.account().may_ask_again());
         let begun = self.begun;
@@ -244,25 +273,33 @@ impl<T: Timer, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         let elapsed = Elapsed(&elapsed);
         self.running.tell(match wait {
             Some(wait) => Event::Postponed {
-                error: &error,
+                error,
                 iteration,
                 wait: Duration::from_nanos(wait),
                 elapsed,
             },
             None => Event::GaveUp {
-                error: &error,
+                error,
                 reason: GiveUp::Budget,
                 retries: iteration - 1,
                 elapsed,
             },
         });
-        match wait {
-            Some(wait) => {
-                self.keep(error);
-                Due::Wait(wait)
-            }
-            None => Due::GaveUp(error),
-        }
+        wait
+    }
+
+    /// The wait before a retry was interrupted: no retry follows.
+    #[cfg(feature = "std")]
+    #[cold]
+    pub(crate) fn interrupted(&mut self, timer: &T, error: &E) {
+        let begun = self.begun;
+        let elapsed = || RunningOf::<X>::elapsed(timer, begun);
+        self.running.tell(Event::GaveUp {
+            error,
+            reason: GiveUp::Interrupted,
+            retries: self.sequence.failures() - 1,
+            elapsed: Elapsed(&elapsed),
+        });
     }
 
     pub(crate) fn succeeded(&mut self, timer: &T) {

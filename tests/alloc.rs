@@ -180,7 +180,7 @@ async fn a_pollers_run_allocates_nothing() {
 #[test]
 fn a_refresher_holds_no_token_that_has_expired() {
     use afterbeat::{
-        ManualTimer, Timer,
+        Clock, ManualTimer, Timer,
         clerk::{RefresherBuilder, Request, Response, TokenRequest, Transport, TransportError},
     };
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

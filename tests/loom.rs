@@ -16,7 +16,8 @@ use std::{
 };
 
 use afterbeat::{
-    Event, PollerBuilder, PollerDriver, PollerHandle, PollerPhase, RetryBudget, RetryBuilder, Timer,
+    Clock, Event, PollerBuilder, PollerDriver, PollerHandle, PollerPhase, RetryBudget,
+    RetryBuilder, Timer,
 };
 use loom::{
     future::{AtomicWaker, block_on},
@@ -33,9 +34,8 @@ struct Soon;
 
 struct Nap(bool);
 
-impl Timer for Soon {
+impl Clock for Soon {
     type Instant = ();
-    type Sleep = Nap;
 
     fn now(&self) {}
 
@@ -43,11 +43,17 @@ impl Timer for Soon {
         Duration::ZERO
     }
 
+    fn block(&self, _: Duration) -> std::ops::ControlFlow<()> {
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+impl Timer for Soon {
+    type Sleep = Nap;
+
     fn sleep(&self, _: Duration) -> Nap {
         Nap(false)
     }
-
-    fn block(&self, _: Duration) {}
 }
 
 impl Future for Nap {

@@ -18,7 +18,8 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, Decision, Event, Extras, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer, TokioTimer,
+    Backoff, Clock, Decision, Event, Extras, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer,
+    TokioTimer,
 };
 use futures_core::FusedFuture;
 use tokio::{
@@ -99,7 +100,7 @@ impl Door {
         let result = match self {
             Self::Blocking => policy.retry_blocking(|| {
                 begin();
-                timer.block(lasts);
+                timer.advance(lasts);
                 Err::<(), _>(refused)
             }),
             door => timer.run(door.drive(policy, || {
@@ -427,15 +428,21 @@ async fn row_14_immediate_failures_do_not_grow_the_stack() {
 #[test]
 fn row_14_waits_that_are_over_at_once_do_not_grow_the_stack() {
     struct Jumping(ManualTimer);
-    impl Timer for Jumping {
+    impl Clock for Jumping {
         type Instant = Duration;
-        type Sleep = Ready<()>;
+
         fn now(&self) -> Duration {
             self.0.now()
         }
+
         fn elapsed(&self, since: Duration) -> Duration {
             self.0.elapsed(since)
         }
+    }
+
+    impl Timer for Jumping {
+        type Sleep = Ready<()>;
+
         fn sleep(&self, duration: Duration) -> Ready<()> {
             self.0.advance(duration);
             ready(())
@@ -701,18 +708,25 @@ fn row_26_the_longest_and_the_shortest_delays_are_total() {
 #[test]
 fn row_27_a_zero_wait_makes_no_timer() {
     struct Sleepless;
-    impl Timer for Sleepless {
+    impl Clock for Sleepless {
         type Instant = ();
-        type Sleep = Ready<()>;
+
         fn now(&self) {}
+
         fn elapsed(&self, (): ()) -> Duration {
             Duration::ZERO
         }
+
+        fn block(&self, duration: Duration) -> std::ops::ControlFlow<()> {
+            panic!("a block of {duration:?}")
+        }
+    }
+
+    impl Timer for Sleepless {
+        type Sleep = Ready<()>;
+
         fn sleep(&self, duration: Duration) -> Ready<()> {
             panic!("a timer of {duration:?}")
-        }
-        fn block(&self, duration: Duration) {
-            panic!("a block of {duration:?}")
         }
     }
 

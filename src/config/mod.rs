@@ -166,7 +166,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{ManualTimer, PolicyConfig, RetryBuilder, Timer};
+    /// use afterbeat::{Clock, ManualTimer, PolicyConfig, RetryBuilder};
     ///
     /// let mut config = PolicyConfig::default();
     /// config.max_elapsed = Duration::ZERO;

@@ -134,7 +134,7 @@ where
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Clock, ManualTimer, PollerBuilder, Timer};
     ///
     /// let timer = ManualTimer::new();
     /// let mut runs = 0;

@@ -1,5 +1,6 @@
 use core::{
     future::Future,
+    ops::ControlFlow,
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
@@ -10,15 +11,21 @@ use std::{
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Wake,
+    thread,
+    time::SystemTime,
 };
 
-use super::Timer;
+use super::{Clock, Timer};
+
+/// 2020-01-01T00:00:00Z.
+const START_SINCE_1970: Duration = Duration::from_secs(1_577_836_800);
 
 /// A virtual clock for tests, exact to the nanosecond.
 ///
 /// Time stands still except in [`advance`](Self::advance), [`run`](Self::run)
-/// and [`Timer::block`]. Clones share one clock. A reading of it is the virtual
-/// time since [`new`](Self::new).
+/// and [`Clock::block`]. Clones share one time. A reading of it is the virtual
+/// time since [`new`](Self::new). Its calendar ([`Clock::wall`]) begins with the year 2020,
+/// and also counts the time in which the machine was [suspended](Self::suspend).
 ///
 /// # Examples
 ///
@@ -43,13 +50,16 @@ use super::Timer;
 /// ```
 #[derive(Clone, Default)]
 pub struct ManualTimer {
-    clock: Arc<Mutex<Clock>>,
+    time: Arc<Mutex<Time>>,
 }
 
 #[derive(Default)]
-struct Clock {
+struct Time {
     now: Duration,
+    suspended: Duration,
     sleeps_begun: u64,
+    /// How many threads have taken sleeps out of the list and not yet woken them all.
+    waking: usize,
     /// Sleeps that have not ended, by deadline and order of birth.
     sleeping: BTreeMap<(Duration, u64), Option<Waker>>,
 }
@@ -84,6 +94,27 @@ impl ManualTimer {
         self.move_on(|now| now.saturating_add(duration));
     }
 
+    /// Suspends the machine for `duration`: the calendar ([`Clock::wall`]) moves on, and
+    /// the clock stands still, as a monotonic clock does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{Clock, ManualTimer};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let (begun, bedtime) = (timer.now(), timer.wall());
+    /// timer.suspend(Duration::from_secs(8 * 3600));
+    /// assert_eq!(timer.elapsed(begun), Duration::ZERO);
+    /// let asleep = timer.wall().duration_since(bedtime).unwrap();
+    /// assert_eq!(asleep, Duration::from_secs(8 * 3600));
+    /// ```
+    pub fn suspend(&self, duration: Duration) {
+        let mut time = self.lock();
+        time.suspended = time.suspended.saturating_add(duration);
+    }
+
     /// Runs a future to its end on this thread, moving the clock to the next
     /// deadline whenever the future waits.
     ///
@@ -91,8 +122,9 @@ impl ManualTimer {
     ///
     /// # Panics
     ///
-    /// If the future waits and nothing sleeps on this clock: on one thread nobody
-    /// could ever wake it.
+    /// If the future waits, has not been woken, and nothing sleeps on this clock. Several
+    /// threads may run futures on one clock, but a future that waits for another thread
+    /// otherwise than by this clock may panic so.
     ///
     /// # Examples
     ///
@@ -119,9 +151,16 @@ impl ManualTimer {
                     return output;
                 }
             }
-            let next = self.lock().sleeping.keys().next().copied();
+            let time = self.lock();
+            // Another thread takes a sleep out of the list before it wakes it: asked under
+            // the lock, the future has been woken, or somebody is still at it.
+            let is_woken = woken.0.load(Ordering::Acquire);
+            let (next, waking) = (time.sleeping.keys().next().copied(), time.waking);
+            drop(time);
             match next {
+                _ if is_woken => {}
                 Some((deadline, _)) => self.move_on(|now| now.max(deadline)),
+                None if waking > 0 => thread::yield_now(),
                 None => panic!("the future waits, and nothing sleeps on its clock"),
             }
         }
@@ -145,24 +184,25 @@ impl ManualTimer {
     }
 
     fn move_on(&self, to: impl FnOnce(Duration) -> Duration) {
-        let mut clock = self.lock();
-        let to = to(clock.now);
-        clock.now = to;
-        let later = clock.sleeping.split_off(&(to, u64::MAX));
-        let due = core::mem::replace(&mut clock.sleeping, later);
-        drop(clock);
+        let mut time = self.lock();
+        let to = to(time.now);
+        time.now = to;
+        let later = time.sleeping.split_off(&(to, u64::MAX));
+        let due = core::mem::replace(&mut time.sleeping, later);
+        time.waking += 1;
+        drop(time);
+        let _waking = Waking(self);
         due.into_values().flatten().for_each(Waker::wake);
     }
 
     /// A panic elsewhere leaves a clock that is still whole.
-    fn lock(&self) -> MutexGuard<'_, Clock> {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Time> {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Timer for ManualTimer {
+impl Clock for ManualTimer {
     type Instant = Duration;
-    type Sleep = ManualSleep;
 
     fn now(&self) -> Duration {
         self.lock().now
@@ -172,33 +212,55 @@ impl Timer for ManualTimer {
         self.lock().now.saturating_sub(since)
     }
 
+    /// Returns the start of 2020, plus the virtual time and all suspensions.
+    fn wall(&self) -> SystemTime {
+        let time = self.lock();
+        let since = time.now.saturating_add(time.suspended);
+        // Within 584 years, which every platform's calendar can tell.
+        SystemTime::UNIX_EPOCH + START_SINCE_1970 + since.min(Duration::from_nanos(u64::MAX))
+    }
+
+    /// Moves the clock on and returns immediately.
+    fn block(&self, duration: Duration) -> ControlFlow<()> {
+        self.advance(duration);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Timer for ManualTimer {
+    type Sleep = ManualSleep;
+
     fn sleep(&self, duration: Duration) -> ManualSleep {
-        let mut clock = self.lock();
-        let key = (clock.now.saturating_add(duration), clock.sleeps_begun);
-        clock.sleeps_begun += 1;
-        if key.0 > clock.now {
-            clock.sleeping.insert(key, None);
+        let mut time = self.lock();
+        let key = (time.now.saturating_add(duration), time.sleeps_begun);
+        time.sleeps_begun += 1;
+        if key.0 > time.now {
+            time.sleeping.insert(key, None);
         }
-        drop(clock);
+        drop(time);
         ManualSleep {
             timer: self.clone(),
             key,
         }
     }
-
-    /// Moves the clock on and returns at once.
-    fn block(&self, duration: Duration) {
-        self.advance(duration);
-    }
 }
 
 impl fmt::Debug for ManualTimer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let clock = self.lock();
+        let time = self.lock();
         f.debug_struct("ManualTimer")
-            .field("now", &clock.now)
-            .field("sleeping", &clock.sleeping.len())
+            .field("now", &time.now)
+            .field("sleeping", &time.sleeping.len())
             .finish()
+    }
+}
+
+/// Wakes what it has taken out of the list. A waker may panic.
+struct Waking<'a>(&'a ManualTimer);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waking -= 1;
     }
 }
 

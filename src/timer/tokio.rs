@@ -1,6 +1,6 @@
 use core::time::Duration;
 
-use super::Timer;
+use super::{Clock, Timer};
 
 /// Tokio's clock and sleep. Obeys a paused clock (`tokio::time::pause`).
 ///
@@ -16,7 +16,7 @@ use super::Timer;
 ///
 /// ```
 /// use std::time::Duration;
-/// use afterbeat::{Timer, TokioTimer};
+/// use afterbeat::{Clock, Timer, TokioTimer};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
@@ -28,9 +28,8 @@ use super::Timer;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioTimer;
 
-impl Timer for TokioTimer {
+impl Clock for TokioTimer {
     type Instant = tokio::time::Instant;
-    type Sleep = tokio::time::Sleep;
 
     fn now(&self) -> tokio::time::Instant {
         tokio::time::Instant::now()
@@ -39,6 +38,10 @@ impl Timer for TokioTimer {
     fn elapsed(&self, since: tokio::time::Instant) -> Duration {
         since.elapsed()
     }
+}
+
+impl Timer for TokioTimer {
+    type Sleep = tokio::time::Sleep;
 
     #[track_caller]
     fn sleep(&self, duration: Duration) -> tokio::time::Sleep {

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, Decision, Event, GiveUp, ManualTimer, RetryBudget, RetryBuilder, Timer};
+use afterbeat::{Backoff, Clock, Decision, Event, GiveUp, ManualTimer, RetryBudget, RetryBuilder};
 use proptest::prelude::*;
 
 use crate::any::{DOORS, Door};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBuilder, Timer, Unset,
+    Backoff, Clock, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBuilder, Timer, Unset,
 };
 
 use crate::any::{DOORS, Door};
@@ -98,9 +98,8 @@ struct LoudSleep<'a> {
     _loud: Loud<'a>,
 }
 
-impl<'a> Timer for LoudTimer<'a> {
+impl<'a> Clock for LoudTimer<'a> {
     type Instant = Duration;
-    type Sleep = LoudSleep<'a>;
 
     fn now(&self) -> Duration {
         self.0.timer.now()
@@ -110,16 +109,21 @@ impl<'a> Timer for LoudTimer<'a> {
         self.0.timer.elapsed(since)
     }
 
+    fn block(&self, duration: Duration) -> std::ops::ControlFlow<()> {
+        self.0.timer.run(self.sleep(duration));
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+impl<'a> Timer for LoudTimer<'a> {
+    type Sleep = LoudSleep<'a>;
+
     fn sleep(&self, duration: Duration) -> LoudSleep<'a> {
         self.0.say("sleep");
         LoudSleep {
             sleep: self.0.timer.sleep(duration),
             _loud: Loud(self.0, "sleep dropped"),
         }
-    }
-
-    fn block(&self, duration: Duration) {
-        self.0.timer.run(self.sleep(duration));
     }
 }
 

@@ -12,9 +12,9 @@ use std::{
 };
 
 use afterbeat::{
-    Always, Backoff, Delays, Event, Extras, InvalidFactor, InvalidJitter, Jitter, ManualTimer,
-    PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget, RetryBuilder,
-    Timer, TokioTimer, Unset,
+    Always, Backoff, Clock, Delays, Event, Extras, InvalidFactor, InvalidJitter, Jitter,
+    ManualTimer, PollerBuilder, PollerHandle, PollerRemote, PollerStatus, Retry, RetryBudget,
+    RetryBuilder, Timer, TokioTimer, Unset,
 };
 use tokio::time::Sleep;
 

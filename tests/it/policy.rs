@@ -7,8 +7,8 @@ use std::{
 };
 
 use afterbeat::{
-    AnyPolicy, Backoff, Decision, Event, ManualTimer, Policy, RetryBudget, RetryBuilder,
-    SendPolicy, Timer,
+    AnyPolicy, Backoff, Clock, Decision, Event, ManualTimer, Policy, RetryBudget, RetryBuilder,
+    SendPolicy,
 };
 use proptest::prelude::*;
 

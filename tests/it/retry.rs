@@ -12,7 +12,7 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBudget, RetryBuilder, Timer,
+    Backoff, Clock, Decision, Event, GiveUp, Jitter, ManualTimer, RetryBudget, RetryBuilder, Timer,
 };
 use futures_core::FusedFuture;
 use proptest::prelude::*;
@@ -197,7 +197,7 @@ fn observed(case: &Case, door: Door, budget: Option<&RetryBudget>) -> Seen {
                 }),
                 Door::Blocking => policy.retry_blocking(|| {
                     let (n, step, _guard) = call();
-                    timer.block(step.lasts);
+                    timer.advance(step.lasts);
                     if step.ok { Ok(n) } else { Err(n) }
                 }),
             }
@@ -330,9 +330,8 @@ impl<'a> Counting<'a> {
     }
 }
 
-impl Timer for Counting<'_> {
+impl Clock for Counting<'_> {
     type Instant = Duration;
-    type Sleep = <ManualTimer as Timer>::Sleep;
 
     fn now(&self) -> Duration {
         self.reads.set(self.reads.get() + 1);
@@ -343,6 +342,10 @@ impl Timer for Counting<'_> {
         self.reads.set(self.reads.get() + 1);
         self.timer.elapsed(since)
     }
+}
+
+impl Timer for Counting<'_> {
+    type Sleep = <ManualTimer as Timer>::Sleep;
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         self.sleeps.set(self.sleeps.get() + 1);
@@ -694,7 +697,7 @@ fn the_time_of_an_attempt_counts_from_before_its_call() {
         .max_retries(0)
         .attempt_timeout(5 * second, || "timed out");
     let result = timer.run(policy.retry(|| {
-        timer.block(4 * second);
+        timer.advance(4 * second);
         let sleep = timer.sleep(2 * second);
         async move {
             sleep.await;
@@ -810,7 +813,7 @@ fn the_clock_starts_before_the_first_call() {
         .max_elapsed(Duration::from_secs(5));
     let result = timer.run(policy.retry(|| {
         calls += 1;
-        timer.block(Duration::from_secs(2));
+        timer.advance(Duration::from_secs(2));
         ready(Err::<(), ()>(()))
     }));
     assert_eq!((result, calls), (Err(()), 2));

@@ -1,12 +1,14 @@
 //! The virtual clock that ships.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
+    future::{Ready, ready},
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use afterbeat::{ManualTimer, Timer};
+use afterbeat::{Clock, Event, ManualTimer, RetryBudget, RetryBuilder, StdClock, Timer};
 use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 
@@ -51,7 +53,7 @@ fn clones_share_one_clock_and_block_moves_it() {
     let timer = ManualTimer::new();
     let clone = timer.clone();
     let begun = clone.now();
-    timer.block(SECOND);
+    assert!(timer.block(SECOND).is_continue());
     assert_eq!(clone.elapsed(begun), SECOND);
     assert_eq!(clone.elapsed(2 * SECOND), Duration::ZERO, "from the future");
 }
@@ -99,7 +101,7 @@ fn a_sleep_of_nothing_is_ready_at_once() {
 #[test]
 fn a_reference_to_a_timer_is_that_timer() {
     fn blocked(timer: impl Timer<Instant = Duration>) -> Duration {
-        timer.block(SECOND);
+        assert!(timer.block(SECOND).is_continue());
         timer.elapsed(Duration::ZERO)
     }
     let timer = &ManualTimer::new();
@@ -115,4 +117,200 @@ fn threads_may_advance_one_clock() {
         }
     });
     assert_eq!(timer.now(), 40_000 * NANO);
+}
+
+/// Their sleeps are taken out of the list by whichever thread moves the clock.
+#[test]
+fn threads_may_run_futures_on_one_clock() {
+    let timer = ManualTimer::new();
+    std::thread::scope(|scope| {
+        for thread in 1..=4 {
+            let timer = &timer;
+            scope.spawn(move || {
+                for n in 0..2_000 {
+                    timer.run(timer.sleep(Duration::from_millis((n * thread) % 7)));
+                }
+            });
+        }
+    });
+    assert_eq!(timer.sleeping(), 0);
+}
+
+#[test]
+fn a_suspension_moves_the_calendar_and_not_the_clock() {
+    let timer = ManualTimer::new();
+    let start = UNIX_EPOCH + Duration::from_secs(1_577_836_800);
+    assert_eq!(timer.wall(), start);
+    let _sleep = timer.sleep(SECOND);
+    timer.suspend(3 * SECOND);
+    assert_eq!((timer.now(), timer.sleeping()), (Duration::ZERO, 1));
+    timer.advance(SECOND);
+    assert_eq!((&timer).wall(), start + 4 * SECOND);
+    timer.suspend(Duration::MAX);
+    timer.suspend(Duration::MAX);
+    assert_eq!(timer.wall(), start + Duration::from_nanos(u64::MAX));
+}
+
+/// Says what it was asked for.
+struct Told(RefCell<Vec<&'static str>>);
+
+impl Clock for Told {
+    type Instant = ();
+
+    fn now(&self) {
+        self.0.borrow_mut().push("now");
+    }
+    fn elapsed(&self, (): ()) -> Duration {
+        self.0.borrow_mut().push("elapsed");
+        SECOND
+    }
+    fn wall(&self) -> SystemTime {
+        self.0.borrow_mut().push("wall");
+        UNIX_EPOCH
+    }
+    fn entropy(&self) -> u64 {
+        self.0.borrow_mut().push("entropy");
+        7
+    }
+    fn block(&self, _: Duration) -> ControlFlow<()> {
+        self.0.borrow_mut().push("block");
+        ControlFlow::Break(())
+    }
+}
+
+impl Timer for Told {
+    type Sleep = Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        self.0.borrow_mut().push("sleep");
+        ready(())
+    }
+}
+
+#[test]
+fn a_reference_forwards_every_method() {
+    fn ask(timer: impl Timer<Instant = (), Sleep = Ready<()>>) {
+        timer.now();
+        assert_eq!(timer.elapsed(()), SECOND);
+        assert_eq!(timer.wall(), UNIX_EPOCH);
+        assert_eq!(timer.entropy(), 7);
+        assert!(timer.block(SECOND).is_break());
+        drop(timer.sleep(SECOND));
+    }
+    let told = Told(RefCell::default());
+    ask(&&told);
+    let expected = ["now", "elapsed", "wall", "entropy", "block", "sleep"];
+    assert_eq!(told.0.into_inner(), expected);
+}
+
+#[test]
+fn a_policy_draws_from_its_clock_once_for_each_jittered_wait() {
+    let told = Told(RefCell::default());
+    let policy = RetryBuilder::with_timer(&told).max_retries(2);
+    let refused = || async { Err::<(), _>("refused") };
+    assert_eq!(
+        ManualTimer::new().run(policy.retry(refused)),
+        Err("refused")
+    );
+    let drawn = ["entropy", "sleep", "entropy", "sleep"];
+    assert_eq!(told.0.take(), drawn);
+    // Whatever else the policy carries; a seed goes without.
+    let policy = policy.max_retry_after(SECOND);
+    assert_eq!(
+        ManualTimer::new().run(policy.retry(refused)),
+        Err("refused")
+    );
+    assert_eq!(told.0.take(), drawn);
+    assert_eq!(
+        ManualTimer::new().run(policy.seed(7).retry(refused)),
+        Err("refused")
+    );
+    assert_eq!(told.0.into_inner(), ["sleep", "sleep"]);
+}
+
+/// How a policy ends whose wait is interrupted, by the clock at a time that is due.
+fn interrupted<T: Clock>(clock: T, budget: &RetryBudget) -> (u32, Vec<String>) {
+    let (mut calls, mut log) = (0, Vec::new());
+    let policy = RetryBuilder::with_timer(clock)
+        .max_retries(9)
+        .budget(budget)
+        .observe(|event: Event<'_, u32>| {
+            log.push(match event {
+                Event::Retrying { error, .. } => format!("retrying {error}"),
+                Event::Postponed { error, .. } => format!("postponed {error}"),
+                Event::GaveUp {
+                    error,
+                    reason,
+                    retries,
+                    ..
+                } => {
+                    format!("{reason:?} {error}, {retries} retries")
+                }
+                event => format!("{event:?}"),
+            });
+        });
+    let result = policy.retry_blocking(|| {
+        calls += 1;
+        Err::<(), _>(calls)
+    });
+    assert_eq!(result, Err(calls), "the last error");
+    (calls, log)
+}
+
+/// Interrupted at the n-th wait.
+struct Until(Cell<u32>);
+
+impl Clock for Until {
+    type Instant = ();
+
+    fn now(&self) {}
+
+    fn elapsed(&self, (): ()) -> Duration {
+        Duration::ZERO
+    }
+
+    fn block(&self, _: Duration) -> ControlFlow<()> {
+        self.0.set(self.0.get() - 1);
+        if self.0.get() == 0 {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn an_interrupted_wait_ends_the_sequence_with_the_last_error_and_is_told() {
+    let (calls, log) = interrupted(Until(Cell::new(2)), &RetryBudget::new(10));
+    assert_eq!(calls, 2);
+    assert_eq!(
+        log,
+        ["retrying 1", "retrying 2", "Interrupted 2, 1 retries"]
+    );
+}
+
+#[test]
+fn a_wait_for_the_budget_can_be_interrupted_too() {
+    let budget = RetryBudget::new(1);
+    let timer = ManualTimer::new();
+    let drain = RetryBuilder::with_timer(&timer)
+        .max_retries(1)
+        .budget(&budget);
+    assert_eq!(timer.run(drain.retry(|| ready(Err::<(), _>(1)))), Err(1));
+    let (calls, log) = interrupted(Until(Cell::new(3)), &budget);
+    assert_eq!(calls, 1);
+    assert_eq!(
+        log,
+        [
+            "retrying 1",
+            "postponed 1",
+            "postponed 1",
+            "Interrupted 1, 0 retries"
+        ]
+    );
+}
+
+#[test]
+fn a_blocking_policy_is_const_and_needs_no_timer() {
+    const POLICY: RetryBuilder<StdClock> = RetryBuilder::blocking().max_retries(0);
+    assert_eq!(POLICY.retry_blocking(|| Err::<(), _>(1)), Err(1));
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{Cause, RefresherStatus, TokenError, TokenRequest},
 };
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{MemoryStore, Response, TokenError, TokenRequest},
 };
 use futures_util::{FutureExt, future::join_all};

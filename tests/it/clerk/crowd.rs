@@ -3,7 +3,7 @@
 use std::{pin::pin, time::Duration};
 
 use afterbeat::{
-    ManualTimer, Timer,
+    Clock, ManualTimer, Timer,
     clerk::{Counters, Refresher, RefresherEvent, Response, TokenRequest},
 };
 use futures_util::future::{join_all, select};

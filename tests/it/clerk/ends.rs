@@ -7,7 +7,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{
         Cause, MemoryStore, RefresherEvent, RefresherStatus, Refusal, Response, TokenError,
         TokenRequest, TokenStore,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use afterbeat::{
-    GiveUp, Timer,
+    Clock, GiveUp, Timer,
     clerk::{Cause, MemoryStore, Response, TokenError, TokenRequest, TokenStore},
 };
 use futures_util::{

@@ -10,7 +10,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{Cause, MemoryStore, RefresherStatus, Response, StoreLock, TokenRequest, TokenStore},
 };
 use futures_util::future::join;

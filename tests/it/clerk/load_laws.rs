@@ -11,7 +11,7 @@ use std::{
 };
 
 use afterbeat::{
-    ManualTimer, Timer,
+    Clock, ManualTimer, Timer,
     clerk::{
         MemoryStore, Refresher, RefresherEvent, RefresherStatus, SessionToken, TokenError,
         TokenRequest,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{SessionToken, TokenRequest},
 };
 use futures_util::future::join;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{MemoryStore, Refresher, RefresherStatus, Response, TokenStore},
 };
 use futures_util::future::join;

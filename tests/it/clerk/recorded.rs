@@ -41,7 +41,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{MemoryStore, Response, SessionToken, TokenError},
 };
 use futures_util::future::{Either, join, join_all, select};

@@ -33,7 +33,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{MemoryStore, RefresherEvent, RefresherStatus, Response, TokenRequest},
 };
 use serde_json::{Value, json};

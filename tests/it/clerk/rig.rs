@@ -12,7 +12,7 @@ use std::{
 };
 
 use afterbeat::{
-    ManualTimer, Timer,
+    Clock, ManualTimer, Timer,
     clerk::{
         Cause, MemoryStore, Refresher, RefresherBuilder, RefresherEvent, RefresherStatus, Request,
         Response, SessionToken, TokenError, TokenRequest, TokenStore, Transport, TransportError,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer,
+    Backoff, Clock, GiveUp, Jitter, ManualTimer, RetryBuilder, Timer,
     clerk::{
         Cause, NETWORK, NETWORK_RETRIES, RefresherEvent, RefresherStatus, Response, SESSION,
         SESSION_RETRIES, TokenError,

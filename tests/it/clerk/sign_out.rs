@@ -11,7 +11,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{
         MemoryStore, Refresher, RefresherEvent, RefresherStatus, Response, TokenError, TokenRequest,
     },

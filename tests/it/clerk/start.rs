@@ -10,7 +10,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{
         MemoryStore, RefresherStatus, Request, Response, TokenError, TokenRequest, TokenStore,
         Transport, TransportError,

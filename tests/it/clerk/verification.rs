@@ -9,7 +9,7 @@ use std::{
 };
 
 use afterbeat::{
-    Timer,
+    Clock, Timer,
     clerk::{Cause, OutageVerdict, RefresherStatus, Response, TokenError},
 };
 use futures_util::future::join_all;

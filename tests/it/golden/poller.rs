@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{ManualTimer, PollerBuilder, PollerHandle, Timer};
+use afterbeat::{Clock, ManualTimer, PollerBuilder, PollerHandle, Timer};
 use futures_util::{
     future::{Either, join, join_all, select},
     lock::Mutex,

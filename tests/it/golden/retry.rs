@@ -15,7 +15,7 @@
 
 use std::{cell::RefCell, iter::zip, ops::RangeInclusive, time::Duration};
 
-use afterbeat::{Backoff, Event, InvalidFactor, Jitter, ManualTimer, RetryBuilder, Timer};
+use afterbeat::{Backoff, Clock, Event, InvalidFactor, Jitter, ManualTimer, RetryBuilder, Timer};
 use serde_json::{Value, json};
 
 use super::{Tally, count};

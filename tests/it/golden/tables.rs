@@ -6,7 +6,7 @@
 
 use std::{iter::zip, time::Duration};
 
-use afterbeat::{Backoff, Jitter, ManualTimer, RetryBuilder, Timer};
+use afterbeat::{Backoff, Clock, Jitter, ManualTimer, RetryBuilder};
 
 /// How clerk retries the refresh of a session token.
 const SESSION: Backoff = Backoff::new()

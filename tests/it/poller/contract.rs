@@ -15,7 +15,9 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer};
+use afterbeat::{
+    Backoff, Clock, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer,
+};
 
 use futures_util::{FutureExt, Stream, stream::FusedStream};
 
@@ -374,15 +376,18 @@ fn runs_without_a_wait_between_them_yield() {
 #[derive(Clone, Copy)]
 struct AtOnce;
 
-impl Timer for AtOnce {
+impl Clock for AtOnce {
     type Instant = ();
-    type Sleep = std::future::Ready<()>;
 
     fn now(&self) {}
 
     fn elapsed(&self, (): ()) -> Duration {
         Duration::ZERO
     }
+}
+
+impl Timer for AtOnce {
+    type Sleep = std::future::Ready<()>;
 
     fn sleep(&self, _: Duration) -> Self::Sleep {
         ready(())

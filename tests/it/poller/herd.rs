@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder, Timer};
 use futures_util::future::{join_all, select};
 
 const SERVICE: Duration = Duration::from_micros(500);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use afterbeat::{
-    ManualTimer, Timer,
+    Clock, ManualTimer, Timer,
     clerk::{Request, Response, Transport, TransportError},
 };
 use serde_json::json;

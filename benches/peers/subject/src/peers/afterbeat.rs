@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Jitter, RetryBuilder, Timer, TokioTimer};
+use afterbeat::{Clock, Jitter, RetryBuilder, Timer, TokioTimer};
 
 use crate::Knobs;
 
@@ -14,9 +14,8 @@ use crate::Knobs;
 #[derive(Clone, Copy)]
 pub struct Instantly;
 
-impl Timer for Instantly {
+impl Clock for Instantly {
     type Instant = ();
-    type Sleep = Once<()>;
 
     fn now(&self) {}
 
@@ -24,30 +23,35 @@ impl Timer for Instantly {
         Duration::ZERO
     }
 
+    fn block(&self, wait: Duration) -> std::ops::ControlFlow<()> {
+        black_box(wait);
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+impl Timer for Instantly {
+    type Sleep = Once<()>;
+
     fn sleep(&self, wait: Duration) -> Once<()> {
         black_box(wait);
         ready(())
     }
-
-    fn block(&self, wait: Duration) {
-        black_box(wait);
-    }
 }
 
 /// A timer of the measurements.
-pub trait Clock: Timer<Instant: Send, Sleep: Send> + Copy + Send + Sync + 'static {
+pub trait Measured: Timer<Instant: Send, Sleep: Send> + Copy + Send + Sync + 'static {
     const CLOCK: Self;
 }
 
-impl Clock for TokioTimer {
+impl Measured for TokioTimer {
     const CLOCK: Self = TokioTimer;
 }
 
-impl Clock for Instantly {
+impl Measured for Instantly {
     const CLOCK: Self = Instantly;
 }
 
-pub(super) fn policy<T: Clock>(knobs: Knobs) -> RetryBuilder<T> {
+pub(super) fn policy<T: Measured>(knobs: Knobs) -> RetryBuilder<T> {
     RetryBuilder::with_timer(T::CLOCK)
         .initial_delay(knobs.first)
         .factor(2.0)

@@ -7,7 +7,7 @@ use afterbeat::{RetryBuilder, TokioTimer};
 #[path = "afterbeat.rs"]
 mod shared;
 
-use self::shared::{Clock, Instantly};
+use self::shared::{Instantly, Measured};
 use crate::{
     Knobs, Poller, Subject,
     operation::{Fault, operate},
@@ -17,7 +17,7 @@ pub struct Door<T>(PhantomData<T>);
 pub type Slept = Door<TokioTimer>;
 pub type Ready = Door<Instantly>;
 
-impl<T: Clock> Subject for Door<T> {
+impl<T: Measured> Subject for Door<T> {
     type Policy = RetryBuilder<T>;
     type Output = Result<u64, Fault>;
 
