@@ -64,7 +64,7 @@ pub use crate::timer::StdClock;
 #[cfg(feature = "tokio")]
 pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
-pub use crate::timer::{ManualSleep, ManualTimer};
+pub use crate::timer::{ManualSleep, ManualTimer, check_timer};
 #[cfg(feature = "tracing")]
 pub use crate::trace::trace;
 pub use crate::{

@@ -2,6 +2,8 @@
 
 use core::{future::Future, time::Duration};
 
+#[cfg(feature = "test-util")]
+mod check;
 mod clock;
 #[cfg(feature = "test-util")]
 mod manual;
@@ -10,6 +12,8 @@ mod system;
 #[cfg(feature = "tokio")]
 mod tokio;
 
+#[cfg(feature = "test-util")]
+pub use self::check::check_timer;
 pub use self::clock::Clock;
 #[cfg(feature = "test-util")]
 pub use self::manual::{ManualSleep, ManualTimer};

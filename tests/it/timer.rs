@@ -2,13 +2,20 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Ready, ready},
+    future::{Future, Ready, ready},
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use afterbeat::{Clock, Event, ManualTimer, RetryBudget, RetryBuilder, StdClock, Timer};
+#[cfg(feature = "tokio")]
+use afterbeat::TokioTimer;
+use afterbeat::{
+    Clock, Event, ManualSleep, ManualTimer, RetryBudget, RetryBuilder, StdClock, Timer, check_timer,
+};
 use futures_util::future::{join, join_all};
 use proptest::prelude::*;
 
@@ -313,4 +320,119 @@ fn a_wait_for_the_budget_can_be_interrupted_too() {
 fn a_blocking_policy_is_const_and_needs_no_timer() {
     const POLICY: RetryBuilder<StdClock> = RetryBuilder::blocking().max_retries(0);
     assert_eq!(POLICY.retry_blocking(|| Err::<(), _>(1)), Err(1));
+}
+
+#[path = "../../examples/no_std/src/ticks.rs"]
+mod ticks;
+
+/// Runs a future by the ticks of the `no_std` example.
+fn tick<F: Future>(future: F) -> F::Output {
+    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        ticks::TICKS.fetch_add(1, Relaxed);
+    }
+}
+
+#[test]
+fn the_virtual_clock_and_that_of_a_device_keep_the_contract() {
+    let timer = ManualTimer::new();
+    timer.run(check_timer(&timer, |instant, hour| instant + hour));
+    for start in [0, u32::MAX - 14] {
+        ticks::TICKS.store(start, Relaxed);
+        tick(check_timer(&ticks::Ticks, |instant, hour| {
+            instant.wrapping_add(hour.as_millis() as u32)
+        }));
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_tokio_keeps_the_contract() {
+    check_timer(&TokioTimer, |instant, hour| instant + hour).await;
+}
+
+/// What a timer does wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    RoundsDown,
+    ReadyAtOnce,
+    Wraps,
+    Keeps,
+    Ends,
+}
+
+struct Faulty(ManualTimer, Fault, RefCell<Vec<ManualSleep>>);
+
+impl Clock for Faulty {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+    fn elapsed(&self, since: Duration) -> Duration {
+        if self.1 == Fault::Wraps && since > self.now() {
+            return Duration::from_millis(u64::from(u32::MAX)) - since;
+        }
+        self.0.elapsed(since)
+    }
+}
+
+/// Its waker is in the list as long as it sleeps there.
+struct Sleep<'a>(&'a Faulty, Option<ManualSleep>);
+
+impl Future for Sleep<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(self.1.as_mut().unwrap()).poll(context)
+    }
+}
+
+impl Drop for Sleep<'_> {
+    fn drop(&mut self) {
+        if self.0.1 == Fault::Keeps {
+            self.0.2.borrow_mut().extend(self.1.take());
+        }
+    }
+}
+
+impl<'a> Timer for &'a Faulty {
+    type Sleep = Sleep<'a>;
+
+    fn sleep(&self, duration: Duration) -> Sleep<'a> {
+        let micros = Duration::from_micros(duration.as_nanos().div_ceil(1000) as u64);
+        let duration = match self.1 {
+            Fault::RoundsDown => micros.max(SECOND / 1000) - Duration::from_micros(300),
+            Fault::ReadyAtOnce => duration - NANO.min(duration),
+            Fault::Ends if duration == Duration::MAX => Duration::ZERO,
+            _ => duration,
+        };
+        Sleep(self, Some(self.0.sleep(duration)))
+    }
+}
+
+#[test]
+fn the_check_finds_each_fault_of_a_timer() {
+    let faults = [
+        (Fault::RoundsDown, "a sleep of 999µs was ready after 700µs"),
+        (Fault::ReadyAtOnce, "the shortest sleep waits at least once"),
+        (
+            Fault::Wraps,
+            "the time since a reading from the future is zero",
+        ),
+        (Fault::Keeps, "dropped sleeps have left 101 wakers"),
+        (Fault::Ends, "was ready immediately"),
+    ];
+    for (fault, expected) in faults {
+        let timer = ManualTimer::new();
+        let faulty = &Faulty(timer.clone(), fault, RefCell::default());
+        let check = || timer.run(check_timer(&faulty, |instant, hour| instant + hour));
+        let panic = catch_unwind(AssertUnwindSafe(check)).unwrap_err();
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref().copied()).unwrap();
+        assert!(text.contains(expected), "{fault:?}: {text}");
+    }
 }

@@ -1,64 +1,33 @@
-//! Retries on a machine without std: a `Timer` over a tick counter, and the
-//! smallest executor there is.
+//! Retries on a machine without std: a timer over a tick counter, a source of entropy, and
+//! the smallest executor there is.
 //!
 //! A board would count its ticks in an interrupt; here the executor does, each time
-//! nothing is left to do. If std came in from anywhere, this would not link: there
-//! would be two panic handlers.
+//! nothing is left to do. Prints how many ticks a jittered sequence waited for, which the
+//! number given decides: without std the crate has no entropy of its own. If std came in
+//! from anywhere, this would not link: there would be two panic handlers.
 //!
 //! ```text
-//! cargo rustc --release -- -C link-arg=-lc && target/release/no_std
+//! cargo rustc --release -- -C link-arg=-lc && target/release/no_std 7
 //! ```
 
 #![no_std]
 #![no_main]
 
 use core::{
+    ffi::{CStr, c_char, c_int},
     future::Future,
     panic::PanicInfo,
-    pin::{Pin, pin},
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    pin::pin,
+    sync::atomic::Ordering::Relaxed,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use afterbeat::{Jitter, RetryBuilder, Timer};
+use afterbeat::{Clock, Jitter, RetryBuilder};
 
-/// Milliseconds since the start.
-static TICKS: AtomicU32 = AtomicU32::new(0);
+use self::ticks::{ENTROPY, TICKS, Ticks};
 
-struct Ticks;
-
-struct Until(u32);
-
-impl Timer for Ticks {
-    type Instant = u32;
-    type Sleep = Until;
-
-    fn now(&self) -> u32 {
-        TICKS.load(Relaxed)
-    }
-
-    fn elapsed(&self, since: u32) -> Duration {
-        Duration::from_millis(u64::from(self.now().wrapping_sub(since)))
-    }
-
-    fn sleep(&self, duration: Duration) -> Until {
-        let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-        Until(self.now().saturating_add(millis))
-    }
-}
-
-impl Future for Until {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if Ticks.now() < self.0 {
-            Poll::Pending
-        } else {
-            Poll::Ready(())
-        }
-    }
-}
+mod ticks;
 
 /// Polls at each tick.
 fn run<F: Future>(future: F) -> F::Output {
@@ -78,15 +47,41 @@ async fn read_sensor(asked: &mut u32) -> Result<u32, &'static str> {
     if *asked < 4 { Err("busy") } else { Ok(23) }
 }
 
+fn print(number: u32) {
+    unsafe extern "C" {
+        safe fn putchar(c: c_int) -> c_int;
+    }
+    if number > 9 {
+        print(number / 10);
+    }
+    putchar((b'0' + (number % 10) as u8).into());
+}
+
 #[unsafe(no_mangle)]
-extern "C" fn main() -> i32 {
-    let policy = RetryBuilder::with_timer(Ticks)
-        .initial_delay(Duration::from_millis(10))
-        .jitter(Jitter::NONE);
+extern "C" fn main(count: c_int, arguments: *const *const c_char) -> c_int {
+    if count > 1 {
+        // SAFETY: C gives as many arguments as it counts, each ended by a zero.
+        let given = unsafe { CStr::from_ptr(*arguments.add(1)) };
+        let Some(given) = given.to_str().ok().and_then(|given| given.parse().ok()) else {
+            return 2;
+        };
+        ENTROPY.store(given, Relaxed);
+    }
+
+    let policy = RetryBuilder::with_timer(Ticks).initial_delay(Duration::from_micros(9_700));
     let mut asked = 0;
-    let reading = run(policy.retry_with(&mut asked, read_sensor));
-    // 10 + 20 + 40 ms of waits.
-    i32::from(reading != Ok(23) || Ticks.now() != 70)
+    let exact = policy.jitter(Jitter::NONE);
+    let reading = run(exact.retry_with(&mut asked, read_sensor));
+    // 9.7 + 19.4 + 38.8 ms of waits, each rounded up.
+    if reading != Ok(23) || Ticks.now() != 10 + 20 + 39 {
+        return 1;
+    }
+
+    let (begun, mut asked) = (Ticks.now(), 0);
+    let jittered = policy.initial_delay(Duration::from_secs(1));
+    let reading = run(jittered.retry_with(&mut asked, read_sensor));
+    print(Ticks.now().wrapping_sub(begun));
+    c_int::from(reading != Ok(23))
 }
 
 #[panic_handler]
