@@ -59,6 +59,10 @@ pub use crate::config::PolicyConfig;
 pub use crate::poller::{PollerDriver, PollerHandle, PollerPhase, PollerRemote, PollerStatus};
 #[cfg(feature = "retry-after")]
 pub use crate::retry_after::retry_after;
+#[cfg(feature = "embassy-time")]
+pub use crate::timer::EmbassyTimer;
+#[cfg(feature = "futures-timer")]
+pub use crate::timer::FuturesTimer;
 #[cfg(feature = "std")]
 pub use crate::timer::StdClock;
 #[cfg(feature = "tokio")]

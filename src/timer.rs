@@ -5,6 +5,10 @@ use core::{future::Future, time::Duration};
 #[cfg(feature = "test-util")]
 mod check;
 mod clock;
+#[cfg(feature = "embassy-time")]
+mod embassy;
+#[cfg(feature = "futures-timer")]
+mod futures_timer;
 #[cfg(feature = "test-util")]
 mod manual;
 #[cfg(feature = "std")]
@@ -15,6 +19,10 @@ mod tokio;
 #[cfg(feature = "test-util")]
 pub use self::check::check_timer;
 pub use self::clock::Clock;
+#[cfg(feature = "embassy-time")]
+pub use self::embassy::EmbassyTimer;
+#[cfg(feature = "futures-timer")]
+pub use self::futures_timer::FuturesTimer;
 #[cfg(feature = "test-util")]
 pub use self::manual::{ManualSleep, ManualTimer};
 #[cfg(feature = "std")]

@@ -107,6 +107,7 @@ fn what_decides_is_pure() {
                 "Future",
                 "Waker",
                 "Mutex",
+                "Clock",
                 "Timer",
                 "Instant",
                 "SystemTime",
