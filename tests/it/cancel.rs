@@ -98,7 +98,7 @@ struct LoudSleep<'a> {
     _loud: Loud<'a>,
 }
 
-impl<'a> Clock for LoudTimer<'a> {
+impl Clock for LoudTimer<'_> {
     type Instant = Duration;
 
     fn now(&self) -> Duration {

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "tokio")]
+use afterbeat::SendPolicy;
 use afterbeat::{
     AnyPolicy, Backoff, Clock, Decision, Event, ManualTimer, Policy, RetryBudget, RetryBuilder,
-    SendPolicy,
 };
 use proptest::prelude::*;
 

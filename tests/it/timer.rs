@@ -152,7 +152,7 @@ fn a_suspension_moves_the_calendar_and_not_the_clock() {
     timer.suspend(3 * SECOND);
     assert_eq!((timer.now(), timer.sleeping()), (Duration::ZERO, 1));
     timer.advance(SECOND);
-    assert_eq!((&timer).wall(), start + 4 * SECOND);
+    assert_eq!(timer.wall(), start + 4 * SECOND);
     timer.suspend(Duration::MAX);
     timer.suspend(Duration::MAX);
     assert_eq!(timer.wall(), start + Duration::from_nanos(u64::MAX));
@@ -205,7 +205,7 @@ fn a_reference_forwards_every_method() {
         drop(timer.sleep(SECOND));
     }
     let told = Told(RefCell::default());
-    ask(&&told);
+    ask(&told);
     let expected = ["now", "elapsed", "wall", "entropy", "block", "sleep"];
     assert_eq!(told.0.into_inner(), expected);
 }
@@ -428,8 +428,8 @@ fn the_check_finds_each_fault_of_a_timer() {
     ];
     for (fault, expected) in faults {
         let timer = ManualTimer::new();
-        let faulty = &Faulty(timer.clone(), fault, RefCell::default());
-        let check = || timer.run(check_timer(&faulty, |instant, hour| instant + hour));
+        let broken = &Faulty(timer.clone(), fault, RefCell::default());
+        let check = || timer.run(check_timer(&broken, |instant, hour| instant + hour));
         let panic = catch_unwind(AssertUnwindSafe(check)).unwrap_err();
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or(panic.downcast_ref().copied()).unwrap();

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::Timer;
+use afterbeat::{Clock, Timer};
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
@@ -186,9 +186,8 @@ impl Future for Sleep {
 #[derive(Clone, Copy)]
 pub struct Virtual;
 
-impl Timer for Virtual {
+impl Clock for Virtual {
     type Instant = Duration;
-    type Sleep = Sleep;
 
     fn now(&self) -> Duration {
         now()
@@ -197,6 +196,10 @@ impl Timer for Virtual {
     fn elapsed(&self, since: Duration) -> Duration {
         now().saturating_sub(since)
     }
+}
+
+impl Timer for Virtual {
+    type Sleep = Sleep;
 
     fn sleep(&self, duration: Duration) -> Sleep {
         sleep(duration)
