@@ -41,6 +41,9 @@ pub trait Account: Sealed {
     /// Pays for a retry. Returns false if the budget refuses.
     #[doc(hidden)]
     fn withdraw(&mut self) -> bool;
+    /// How often a retry was refused since the sequence began.
+    #[doc(hidden)]
+    fn refusals(&self) -> u32;
     /// Whether a refused retry may ask again.
     #[doc(hidden)]
     fn may_ask_again(&self) -> bool;
@@ -89,6 +92,10 @@ impl Account for Unset {
         true
     }
 
+    fn refusals(&self) -> u32 {
+        0
+    }
+
     fn may_ask_again(&self) -> bool {
         true
     }
@@ -112,12 +119,16 @@ impl<B: Deref<Target = RetryBudget>> Sealed for Tab<B> {}
 #[cfg(target_has_atomic = "ptr")]
 pub struct Tab<B: Deref<Target = RetryBudget>> {
     budget: B,
-    /// Retries paid for since the sequence began.
+    /// Retries paid for since the sequence began, and [`PLACE`] if the one in flight holds
+    /// a place.
     paid: u32,
-    was_refused: bool,
-    /// Whether the retry in flight holds a place.
-    has_place: bool,
+    /// Refusals since the sequence began.
+    refusals: u32,
 }
+
+/// Above every count of retries that is worth a refund: no budget has as many.
+#[cfg(target_has_atomic = "ptr")]
+const PLACE: u32 = 1 << 31;
 
 #[cfg(target_has_atomic = "ptr")]
 impl<B: Deref<Target = RetryBudget>> Payer for B {
@@ -127,8 +138,7 @@ impl<B: Deref<Target = RetryBudget>> Payer for B {
         Tab {
             budget: self,
             paid: 0,
-            was_refused: false,
-            has_place: false,
+            refusals: 0,
         }
     }
 
@@ -156,13 +166,20 @@ impl<B: Deref<Target = RetryBudget>> Account for Tab<B> {
     }
 
     fn withdraw(&mut self) -> bool {
-        if !self.budget.withdraw(self.was_refused) {
-            self.was_refused = true;
+        let needs_place = self.refusals > 0;
+        if !self.budget.withdraw(needs_place) {
+            self.refusals = self.refusals.saturating_add(1);
             return false;
         }
-        self.paid = self.paid.saturating_add(1);
-        self.has_place = self.was_refused;
+        self.paid = (self.paid + 1).min(PLACE - 1);
+        if needs_place {
+            self.paid |= PLACE;
+        }
         true
+    }
+
+    fn refusals(&self) -> u32 {
+        self.refusals
     }
 
     fn may_ask_again(&self) -> bool {
@@ -170,7 +187,8 @@ impl<B: Deref<Target = RetryBudget>> Account for Tab<B> {
     }
 
     fn failed(&mut self) {
-        if core::mem::take(&mut self.has_place) {
+        if self.paid & PLACE != 0 {
+            self.paid &= !PLACE;
             self.budget.leave();
         }
     }
@@ -183,9 +201,9 @@ impl<B: Deref<Target = RetryBudget>> Account for Tab<B> {
     }
 
     fn reset(&mut self) {
-        let place = core::mem::take(&mut self.has_place);
-        self.budget.refund(core::mem::take(&mut self.paid), place);
-        self.was_refused = false;
+        let paid = core::mem::take(&mut self.paid);
+        self.budget.refund(paid & !PLACE, paid & PLACE != 0);
+        self.refusals = 0;
     }
 
     fn abandon(&mut self) {

@@ -379,6 +379,10 @@ impl<A> Account for AnyAccount<A> {
         self.0.as_mut().is_none_or(Account::withdraw)
     }
 
+    fn refusals(&self) -> u32 {
+        self.0.as_ref().map_or(0, Account::refusals)
+    }
+
     fn may_ask_again(&self) -> bool {
         self.0.as_ref().is_none_or(Account::may_ask_again)
     }

@@ -45,6 +45,9 @@ pub enum Event<'a, E> {
         error: &'a E,
         /// How many attempts have failed, from 1.
         iteration: u32,
+        /// The policy's limit on retries, if it has one: this is retry `iteration` of
+        /// `limit`.
+        limit: Option<u32>,
         /// How long the sequence waits before the next attempt.
         wait: Duration,
         #[doc(hidden)]
@@ -58,6 +61,8 @@ pub enum Event<'a, E> {
         error: &'a E,
         /// How many attempts have failed, from 1: the same as in the `Retrying` before.
         iteration: u32,
+        /// The policy's limit on retries, if it has one; each refusal uses up one of them.
+        limit: Option<u32>,
         /// How long the sequence waits before it asks again.
         wait: Duration,
         #[doc(hidden)]

@@ -51,6 +51,17 @@ impl Sequence {
         self.failures
     }
 
+    /// The limit on retries, if there is one.
+    pub(crate) fn limit(&self) -> Option<u32> {
+        (self.max_retries < u32::MAX).then_some(self.max_retries)
+    }
+
+    /// Whether failures and refusals have used up all retries.
+    // The sum stops at `u32::MAX`, so a limit of `u32::MAX` is none.
+    fn is_spent(&self, refusals: u32) -> bool {
+        self.failures.saturating_add(refusals) > self.max_retries
+    }
+
     /// Counts anew from zero.
     pub(crate) fn forgive(&mut self) {
         self.failures = 0;
@@ -63,10 +74,11 @@ impl Sequence {
     }
 
     /// Decides about the failure that `fail` has counted: the nanoseconds before the next
-    /// attempt, or why there is none.
+    /// attempt, or why there is none. Each of the budget's refusals has used up a retry.
     pub(crate) fn decide(
         &mut self,
         decision: Decision,
+        refusals: u32,
         limits: Limits,
         elapsed: Duration,
         draw: impl FnOnce() -> u64,
@@ -82,8 +94,7 @@ impl Sequence {
             Decision::Retry => 0,
             Decision::RetryAfter(wait) | Decision::RetryIn(wait) => nanos(wait),
         };
-        // The count stops at `u32::MAX`, so a limit of `u32::MAX` is none.
-        if self.failures > self.max_retries {
+        if self.is_spent(refusals) {
             return Err(GiveUp::MaxRetries);
         }
         if asked > limits.max_retry_after {
@@ -106,17 +117,15 @@ impl Sequence {
     }
 
     /// Decides about a retry that the budget has refused: the wait before it asks again,
-    /// if the limits allow one. The refusal uses up a retry.
+    /// if the limits allow one. The refusal is one of `refusals`.
     pub(crate) fn postpone(
         &mut self,
+        refusals: u32,
         limits: Limits,
         elapsed: Duration,
         draw: impl FnOnce() -> u64,
     ) -> Option<u64> {
-        if self.max_retries < u32::MAX {
-            self.max_retries -= 1;
-        }
-        if self.failures > self.max_retries {
+        if self.is_spent(refusals) {
             return None;
         }
         let hi = self.walk.next();

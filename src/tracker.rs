@@ -211,13 +211,17 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         self.running.account().failed();
         let iteration = self.sequence.fail();
         let decision = self.running.decide(predicate, error, iteration);
+        let refusals = self.running.account().refusals();
         let limits = self.running.limits();
         let elapsed = self.elapsed_for(timer, limits);
         let draw = || self.running.draw(timer);
-        let mut verdict = self.sequence.decide(decision, limits, elapsed, draw);
+        let mut verdict = self
+            .sequence
+            .decide(decision, refusals, limits, elapsed, draw);
         if verdict.is_ok() && self.running.account().is_closed() {
             verdict = Err(GiveUp::Budget);
         }
+        let limit = self.sequence.limit();
         let begun = self.begun;
         let elapsed = || RunningOf::<X>::elapsed(timer, begun);
         let elapsed = Elapsed(&elapsed);
@@ -225,6 +229,7 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
             Ok(wait) => Event::Retrying {
                 error,
                 iteration,
+                limit,
                 wait: Duration::from_nanos(wait),
                 elapsed,
             },
@@ -262,11 +267,12 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
 
     /// Returns the wait before the budget is asked again, if it is.
     fn refuse(&mut self, timer: &T, error: &E) -> Option<u64> {
-        let iteration = self.sequence.failures();
+        let (iteration, limit) = (self.sequence.failures(), self.sequence.limit());
+        let refusals = self.running.account().refusals();
         let limits = self.running.limits();
         let elapsed = self.elapsed_for(timer, limits);
         let draw = || self.running.draw(timer);
-        let wait = self.sequence.postpone(limits, elapsed, draw);
+        let wait = self.sequence.postpone(refusals, limits, elapsed, draw);
         let wait = wait.filter(|_| self.running.account().may_ask_again());
         let begun = self.begun;
         let elapsed = || RunningOf::<X>::elapsed(timer, begun);
@@ -275,6 +281,7 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
             Some(wait) => Event::Postponed {
                 error,
                 iteration,
+                limit,
                 wait: Duration::from_nanos(wait),
                 elapsed,
             },

@@ -428,6 +428,28 @@ fn a_refused_retry_waits_again_by_the_curve() {
     }
 }
 
+/// A refusal uses up a retry; the limit that observers see stays the policy's own.
+#[test]
+fn refusals_do_not_lower_the_limit_that_is_told() {
+    let max_retries = [(1, Some(1)), (3, Some(3)), (u32::MAX, None)];
+    for (door, (max, told)) in DOORS.into_iter().flat_map(|d| max_retries.map(|m| (d, m))) {
+        let (timer, budget, seen) = (ManualTimer::new(), spent(1), Cell::new(0));
+        let policy = RetryBuilder::with_timer(&timer)
+            .backoff(Backoff::constant(SECOND))
+            .max_retries(max)
+            .max_elapsed(9 * SECOND)
+            .budget(&budget)
+            .observe(|event: Event<'_, ()>| {
+                if let Event::Retrying { limit, .. } | Event::Postponed { limit, .. } = event {
+                    assert_eq!(limit, told, "{door:?}");
+                    seen.set(seen.get() + 1);
+                }
+            });
+        assert_eq!(through!(door, timer, policy, || Err::<(), _>(())), Err(()));
+        assert_eq!(seen.get(), max.min(9), "{door:?}");
+    }
+}
+
 /// The blip that retries exist for: refused at first, served in the end.
 #[test]
 fn a_refused_retry_is_sent_when_the_budget_has_recovered() {

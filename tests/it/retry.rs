@@ -130,10 +130,13 @@ fn observed(case: &Case, door: Door, budget: Option<&RetryBudget>) -> Seen {
                 Event::Retrying {
                     error,
                     iteration,
+                    limit,
                     wait,
                     ..
                 } => {
                     assert_eq!(*error + 1, iteration as usize);
+                    let max = case.max_retries;
+                    assert_eq!(limit, (max < u32::MAX).then_some(max));
                     seen.waits.push((iteration, wait, event.elapsed()));
                 }
                 Event::GaveUp {
