@@ -380,7 +380,7 @@ impl<T, P, X> RetryBuilder<T, P, X> {
 }
 
 impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
-    fn with_extras<Y>(
+    pub(crate) fn with_extras<Y>(
         self,
         change: impl FnOnce(Extras<X::Observer, X::Budget, X::Cutter>) -> Y,
     ) -> RetryBuilder<T, P, Y> {

@@ -70,7 +70,7 @@ pub use crate::timer::TokioTimer;
 #[cfg(feature = "test-util")]
 pub use crate::timer::{ManualSleep, ManualTimer, check_timer};
 #[cfg(feature = "tracing")]
-pub use crate::trace::trace;
+pub use crate::trace::Trace;
 pub use crate::{
     attempt_timeout::AttemptTimeout,
     attempts::{Attempts, Pause},
