@@ -135,6 +135,7 @@ async fn run(
 
     let poller = watch(health);
     let timeline = PollerBuilder::new(millis(500))
+        .jitter(Jitter::NONE)
         .immediate(false)
         .spawn(async || {
             log().print_row();

@@ -15,6 +15,7 @@ use crate::{
     extras::{Extras, MaybeExtras},
     hooks::Observer,
     real::nanos,
+    seal::Seal,
 };
 
 /// An observer that writes to [`tracing`] under the name of a policy; see
@@ -241,7 +242,7 @@ const fn more_severe(level: Level) -> Level {
 }
 
 impl<E: Error> Observer<E> for Trace {
-    fn tell(&mut self, event: Event<'_, E>) {
+    fn tell(&mut self, event: Event<'_, E>, _: Seal) {
         (*self).tell(event, |error, f| {
             write!(f, "{error}")?;
             let mut cause = error.source();
@@ -255,7 +256,7 @@ impl<E: Error> Observer<E> for Trace {
 }
 
 impl<E: Display> Observer<E> for Trace<false> {
-    fn tell(&mut self, event: Event<'_, E>) {
+    fn tell(&mut self, event: Event<'_, E>, _: Seal) {
         (*self).tell(event, |error, f| write!(f, "{error:#}"));
     }
 }

@@ -28,19 +28,21 @@ use crate::{backoff::Backoff, jitter::Jitter, real::nanos, timer::Timer, unset::
 ///
 /// ```
 /// use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
-/// use afterbeat::PollerBuilder;
+/// use afterbeat::{Backoff, PollerBuilder};
 ///
 /// static RUNS: AtomicU32 = AtomicU32::new(0);
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
-/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async {
-///     RUNS.fetch_add(1, Ordering::Relaxed);
-///     Ok::<(), std::io::Error>(())
-/// });
-/// tokio::time::sleep(Duration::from_secs(12)).await;
+/// let poller = PollerBuilder::new(Duration::from_secs(5))
+///     .backoff(Backoff::new())
+///     .spawn(|| async {
+///         RUNS.fetch_add(1, Ordering::Relaxed);
+///         Ok::<(), std::io::Error>(())
+///     });
+/// tokio::time::sleep(Duration::from_secs(14)).await;
 /// poller.shutdown().await.unwrap();
-/// assert_eq!(RUNS.load(Ordering::Relaxed), 3); // at 0, 5 and 10 s
+/// assert_eq!(RUNS.load(Ordering::Relaxed), 3); // each 5 to 6.5 s after the one before
 /// # }
 /// ```
 #[derive(Clone, Copy)]
@@ -63,8 +65,10 @@ pub struct PollerBuilder<
 impl PollerBuilder {
     /// Returns a poller by tokio's clock that waits `interval` after each run.
     ///
-    /// The first run is at once; no jitter, no backoff. `Duration::MAX` waits
-    /// for a trigger; zero yields once between two runs.
+    /// The first run is immediate. The jitter is [1, 1.3]: it only lengthens a
+    /// wait, so `interval` is the least. There is no backoff: set one if the runs
+    /// call a server. `Duration::MAX` waits for a trigger; zero yields once
+    /// between two runs.
     ///
     /// # Examples
     ///
@@ -93,11 +97,12 @@ impl<T: Timer> PollerBuilder<T> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
     ///
     /// let timer = ManualTimer::new();
     /// let mut poller = pin!(
     ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .jitter(Jitter::NONE)
     ///         .stream(|| async { Ok::<_, ()>(timer.now().as_secs()) })
     /// );
     /// assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(0)));
@@ -107,7 +112,7 @@ impl<T: Timer> PollerBuilder<T> {
         Self {
             timer,
             interval: nanos(interval),
-            jitter: Jitter::NONE,
+            jitter: Jitter::between(1.0, 1.3),
             backoff: Unset,
             immediate: true,
             interval_by: Unset,
@@ -116,10 +121,12 @@ impl<T: Timer> PollerBuilder<T> {
 }
 
 impl<T, G, B> PollerBuilder<T, G, B> {
-    /// Sets the jitter of the interval; it has no cap.
+    /// Sets the jitter of the interval; it has no cap. Default: [1, 1.3].
     ///
-    /// A fleet started together spreads within a few runs; with
-    /// [`immediate(false)`](Self::immediate) the first run is spread too.
+    /// A fleet started together spreads within a minute by the default; with
+    /// [`immediate(false)`](Self::immediate) the first run is spread too. With
+    /// [`Jitter::NONE`] the interval is exact, and a fleet that is once in step
+    /// stays in step.
     ///
     /// # Examples
     ///
@@ -159,6 +166,7 @@ impl<T, G, B> PollerBuilder<T, G, B> {
     ///     .jitter(Jitter::NONE);
     /// let mut poller = pin!(
     ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .jitter(Jitter::NONE)
     ///         .backoff(backoff)
     ///         .stream(|| async { Err::<(), _>(timer.now().as_secs()) })
     /// );
@@ -177,18 +185,19 @@ impl<T, G, B> PollerBuilder<T, G, B> {
         }
     }
 
-    /// Sets whether the first run is at once, as it is unless set, or after one
-    /// interval.
+    /// Sets whether the first run is immediate or comes after one interval.
+    /// Default: immediate.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
     ///
     /// let timer = ManualTimer::new();
     /// let mut poller = pin!(
     ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .jitter(Jitter::NONE)
     ///         .immediate(false)
     ///         .stream(|| async { Ok::<_, ()>(timer.now().as_secs()) })
     /// );
@@ -209,12 +218,13 @@ impl<T, G, B> PollerBuilder<T, G, B> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
     ///
     /// let timer = ManualTimer::new();
     /// let mut left = [60, 3, 9].into_iter();
     /// let mut poller = pin!(
     ///     PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///         .jitter(Jitter::NONE)
     ///         .interval_by(|outcome: &Result<u64, ()>| {
     ///             Duration::from_secs(outcome.unwrap_or(1))
     ///         })

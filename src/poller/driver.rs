@@ -115,24 +115,24 @@ where
     ///
     /// ```
     /// use std::{sync::{Arc, Mutex}, time::Duration};
-    /// use afterbeat::PollerBuilder;
+    /// use afterbeat::{Backoff, PollerBuilder};
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
     /// let log = Arc::new(Mutex::new(Vec::new()));
-    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn({
-    ///     let log = Arc::clone(&log);
-    ///     move || {
-    ///         let log = Arc::clone(&log);
+    /// let polled = Arc::clone(&log);
+    /// let poller = PollerBuilder::new(Duration::from_secs(5))
+    ///     .backoff(Backoff::new())
+    ///     .spawn(move || {
+    ///         let log = Arc::clone(&polled);
     ///         async move {
-    ///             log.lock().unwrap().push("looked");
+    ///             log.lock().unwrap().push("polled");
     ///             Ok::<(), std::io::Error>(())
     ///         }
-    ///     }
-    /// });
+    ///     });
     /// tokio::time::sleep(Duration::from_secs(7)).await;
     /// poller.shutdown().await.unwrap();
-    /// assert_eq!(*log.lock().unwrap(), ["looked", "looked"]);
+    /// assert_eq!(*log.lock().unwrap(), ["polled", "polled"]);
     /// # }
     /// ```
     #[track_caller]

@@ -106,14 +106,14 @@ impl PollerHandle {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{PollerBuilder, PollerPhase};
+    /// use afterbeat::{Backoff, PollerBuilder, PollerPhase};
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
     /// let mut answers = [Err(503), Ok(()), Err(503), Err(503), Err(503)].into_iter();
-    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(move || {
-    ///     std::future::ready(answers.next().unwrap_or(Ok(())))
-    /// });
+    /// let poller = PollerBuilder::new(Duration::from_secs(5))
+    ///     .backoff(Backoff::new())
+    ///     .spawn(move || std::future::ready(answers.next().unwrap_or(Ok(()))));
     /// let ready = poller.wait_for(|status| status.runs > 0 && status.failures == 0).await;
     /// assert_eq!((ready.phase, ready.runs), (PollerPhase::Waiting, 2));
     /// let outage = poller.wait_for(|status| status.failures == 3).await;

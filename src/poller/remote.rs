@@ -100,7 +100,7 @@ impl PollerRemote {
     /// tokio::time::sleep(Duration::from_secs(7)).await;
     /// remote.stop();
     /// tokio::time::sleep(Duration::from_secs(60)).await;
-    /// assert_eq!(poller.status().runs, 2); // at 0 and 5 s
+    /// assert_eq!(poller.status().runs, 2); // at 0 and after 5 to 6.5 s
     /// # }
     /// ```
     pub fn stop(&self) {
@@ -129,7 +129,7 @@ impl PollerRemote {
     /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
     /// let remote = poller.remote();
     /// tokio::time::sleep(Duration::from_secs(7)).await;
-    /// remote.trigger(); // the next run is then at 12 s
+    /// remote.trigger(); // the next run is then 5 s later, or a little more
     /// tokio::time::sleep(Duration::from_secs(4)).await;
     /// assert_eq!(poller.status().runs, 3);
     /// # }
@@ -154,11 +154,13 @@ impl PollerRemote {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::PollerBuilder;
+    /// use afterbeat::{Jitter, PollerBuilder};
     ///
     /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
     /// # async fn main() {
-    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// let poller = PollerBuilder::new(Duration::from_secs(5))
+    ///     .jitter(Jitter::NONE)
+    ///     .spawn(|| async { Ok::<_, ()>(()) });
     /// let remote = poller.remote();
     /// tokio::time::sleep(Duration::from_secs(1)).await;
     /// remote.set_interval(Duration::from_secs(2));

@@ -40,11 +40,14 @@ pub enum PollerPhase {
 ///
 /// ```
 /// use std::time::Duration;
-/// use afterbeat::PollerBuilder;
+/// use afterbeat::{Backoff, Jitter, PollerBuilder};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() {
-/// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Err::<(), _>(503) });
+/// let poller = PollerBuilder::new(Duration::from_secs(5))
+///     .jitter(Jitter::NONE)
+///     .backoff(Backoff::new()) // of at most 0.5 s after two failures
+///     .spawn(|| async { Err::<(), _>(503) });
 /// tokio::time::sleep(Duration::from_secs(8)).await;
 /// let status = poller.status();
 /// assert_eq!((status.runs, status.failures), (2, 2));

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use afterbeat::{Clock, ManualTimer, PollerBuilder, PollerHandle, Timer};
+use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder, PollerHandle, Timer};
 use futures_util::{
     future::{Either, join, join_all, select},
     lock::Mutex,
@@ -382,6 +382,7 @@ impl<'a> World<'a> {
             self.timer.clone(),
             Duration::from_millis(self.trace.interval),
         )
+        .jitter(Jitter::NONE)
     }
 
     /// Ends a nanosecond after the horizon, so all that happens at it is seen.

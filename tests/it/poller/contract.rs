@@ -28,6 +28,11 @@ use super::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A poller whose waits are exact.
+fn every<T: Timer>(timer: T, interval: Duration) -> PollerBuilder<T> {
+    PollerBuilder::with_timer(timer, interval).jitter(Jitter::NONE)
+}
+
 /// A run that takes `lasts` and fails if told so; starts are logged.
 fn polled(
     timer: &ManualTimer,
@@ -39,7 +44,7 @@ fn polled(
 ) -> Vec<u64> {
     let starts = Rc::new(RefCell::new(Vec::new()));
     let alive = Rc::new(());
-    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), interval).driver(|_| {
+    let (handle, driver) = every(timer.clone(), interval).driver(|_| {
         let (starts, timer, alive) = (Rc::clone(&starts), timer.clone(), Rc::clone(&alive));
         move || {
             assert_eq!(Rc::strong_count(&alive), 2, "two runs are alive");
@@ -179,7 +184,7 @@ fn s3_a_failing_poller_can_be_stopped_and_started() {
 #[test]
 fn s4_a_run_that_never_ends_is_bounded_by_a_timeout() {
     let timer = ManualTimer::new();
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, 5 * SECOND).stream(|| {
+    let mut poller = pin!(every(&timer, 5 * SECOND).stream(|| {
         let limit = timer.sleep(10 * SECOND);
         async {
             futures_util::future::select(limit, std::future::pending::<()>()).await;
@@ -232,7 +237,7 @@ fn a_long_run_shortens_no_wait() {
         .map(Duration::from_millis)
         .into_iter();
     let mut starts = Vec::new();
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, 5 * SECOND).stream(|| {
+    let mut poller = pin!(every(&timer, 5 * SECOND).stream(|| {
         starts.push(timer.now().as_millis());
         let sleep = timer.sleep(lasts.next().unwrap());
         async {
@@ -308,7 +313,7 @@ fn a_panic_in_the_operation_or_the_interval_is_a_panic_of_the_run() {
                 resume_unwind(Box::new(place));
             }
         };
-        let (handle, driver) = PollerBuilder::with_timer(timer.clone(), SECOND)
+        let (handle, driver) = every(timer.clone(), SECOND)
             .interval_by(move |_: &Result<(), ()>| {
                 planted("interval");
                 SECOND
@@ -346,17 +351,16 @@ fn dropping_the_driver_ends_the_poller() {
 fn runs_without_a_wait_between_them_yield() {
     for (interval, triggers) in [(Duration::ZERO, false), (Duration::MAX, true)] {
         let runs = Arc::new(AtomicU32::new(0));
-        let (_handle, driver) =
-            PollerBuilder::with_timer(ManualTimer::new(), interval).driver(|remote| {
-                let runs = Arc::clone(&runs);
-                move || {
-                    if triggers {
-                        remote.trigger();
-                    }
-                    runs.fetch_add(1, Ordering::Relaxed);
-                    ready(Ok::<(), ()>(()))
+        let (_handle, driver) = every(ManualTimer::new(), interval).driver(|remote| {
+            let runs = Arc::clone(&runs);
+            move || {
+                if triggers {
+                    remote.trigger();
                 }
-            });
+                runs.fetch_add(1, Ordering::Relaxed);
+                ready(Ok::<(), ()>(()))
+            }
+        });
         let (mut driver, flag) = (pin!(driver), Arc::new(Flag(AtomicBool::new(false))));
         let waker = Waker::from(Arc::clone(&flag));
         for polls in 1..10 {
@@ -398,14 +402,13 @@ impl Timer for AtOnce {
 #[test]
 fn a_timer_that_is_ready_at_once_does_not_starve_the_executor() {
     let runs = Cell::new(0);
-    let (_handle, driver) =
-        PollerBuilder::with_timer(AtOnce, Duration::from_nanos(1)).driver(|_| {
-            || {
-                runs.set(runs.get() + 1);
-                assert!(runs.get() < 10, "more than one run a turn");
-                ready(Ok::<(), ()>(()))
-            }
-        });
+    let (_handle, driver) = every(AtOnce, Duration::from_nanos(1)).driver(|_| {
+        || {
+            runs.set(runs.get() + 1);
+            assert!(runs.get() < 10, "more than one run a turn");
+            ready(Ok::<(), ()>(()))
+        }
+    });
     let (mut driver, flag) = (pin!(driver), Arc::new(Flag(AtomicBool::new(false))));
     let waker = Waker::from(Arc::clone(&flag));
     for turns in 1..10 {
@@ -444,7 +447,7 @@ fn failures_lengthen_the_wait_and_never_shorten_it() {
         .initial_delay(2 * SECOND)
         .max_delay(12 * SECOND);
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, 5 * SECOND)
+        every(&timer, 5 * SECOND)
             .backoff(backoff.jitter(Jitter::NONE))
             .stream(|| ready(if outcomes.next().unwrap() {
                 Ok(())
@@ -469,7 +472,7 @@ fn a_jittered_backoff_stays_within_its_bounds() {
     let timer = ManualTimer::new();
     let backoff = Backoff::new().initial_delay(SECOND).jitter(Jitter::EQUAL);
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, SECOND / 10)
+        every(&timer, SECOND / 10)
             .backoff(backoff)
             .stream(|| ready(Err::<(), ()>(())))
     );
@@ -493,7 +496,7 @@ fn a_jittered_backoff_stays_within_its_bounds() {
 fn a_jittered_interval_spreads_within_its_bounds() {
     let timer = ManualTimer::new();
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, 100 * SECOND)
+        every(&timer, 100 * SECOND)
             .jitter(Jitter::between(0.5, 1.5))
             .stream(|| ready(Ok::<(), ()>(())))
     );
@@ -514,14 +517,33 @@ fn a_jittered_interval_spreads_within_its_bounds() {
     assert!(spread > 90 * SECOND, "{spread:?}");
 }
 
+/// P2, H8: without a word about jitter the interval is the least, and the waits differ.
+#[test]
+fn the_default_jitter_only_lengthens() {
+    for interval in [Duration::from_nanos(1000), 5 * SECOND, 3600 * SECOND] {
+        let timer = ManualTimer::new();
+        let mut poller =
+            pin!(PollerBuilder::with_timer(&timer, interval).stream(|| ready(Ok::<(), ()>(()))));
+        timer.run(poller.as_mut().next());
+        let mut waits = HashSet::new();
+        for _ in 0..1000 {
+            let end = timer.now();
+            timer.run(poller.as_mut().next());
+            waits.insert(timer.now() - end);
+        }
+        let most = interval.mul_f64(1.3);
+        assert!(waits.iter().all(|wait| (interval..=most).contains(wait)));
+        let spread = *waits.iter().max().unwrap() - *waits.iter().min().unwrap();
+        assert!(spread > (most - interval).mul_f64(0.9), "{spread:?}");
+    }
+}
+
 /// Pull: the wait counts from the end of the run, so a late consumer runs at
 /// once, and only once.
 #[test]
 fn a_late_consumer_runs_at_once_and_nothing_piles_up() {
     let timer = ManualTimer::new();
-    let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, 5 * SECOND).stream(|| ready(Ok::<_, ()>(timer.now())))
-    );
+    let mut poller = pin!(every(&timer, 5 * SECOND).stream(|| ready(Ok::<_, ()>(timer.now()))));
     let mut next = || timer.run(poller.as_mut().next()).unwrap().unwrap();
     assert_eq!(next(), Duration::ZERO);
     timer.advance(3 * SECOND);
@@ -536,7 +558,7 @@ fn a_late_consumer_runs_at_once_and_nothing_piles_up() {
 fn next_is_cancel_safe() {
     let timer = ManualTimer::new();
     let runs = Cell::new(0);
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, 5 * SECOND).stream(|| {
+    let mut poller = pin!(every(&timer, 5 * SECOND).stream(|| {
         let n = runs.replace(runs.get() + 1);
         let sleep = timer.sleep(10 * SECOND);
         async move {
@@ -560,7 +582,7 @@ fn next_is_cancel_safe() {
 fn a_panic_in_a_pulled_operation_passes_through() {
     let timer = ManualTimer::new();
     let mut calls = 0;
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, SECOND).stream(|| {
+    let mut poller = pin!(every(&timer, SECOND).stream(|| {
         calls += 1;
         if calls == 1 {
             resume_unwind(Box::new("planted"));
@@ -631,7 +653,7 @@ fn the_interval_follows_a_state_of_the_callers() {
     let timer = ManualTimer::new();
     let focused = Cell::new(true);
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, SECOND)
+        every(&timer, SECOND)
             .interval_by(|_: &Result<(), ()>| {
                 if focused.get() {
                     SECOND * 3 / 2
@@ -736,7 +758,9 @@ async fn a_spawned_poller_obeys_its_owner() {
             }
         }
     };
-    let poller = PollerBuilder::new(5 * SECOND).spawn(count);
+    let poller = PollerBuilder::new(5 * SECOND)
+        .jitter(Jitter::NONE)
+        .spawn(count);
     let remote = poller.remote();
     tokio::time::sleep(Duration::from_millis(14_500)).await;
     assert_eq!(runs.load(Ordering::Relaxed), 3); // 0, 6, 12
@@ -758,7 +782,7 @@ async fn a_spawned_poller_obeys_its_owner() {
 fn the_interval_is_asked_for_after_each_run() {
     let timer = ManualTimer::new();
     let starts = Rc::new(RefCell::new(Vec::new()));
-    let poller = PollerBuilder::with_timer(timer.clone(), SECOND)
+    let poller = every(timer.clone(), SECOND)
         .immediate(false)
         .interval_by(|outcome: &Result<u64, ()>| Duration::from_secs(outcome.unwrap_or(100)));
     let (handle, driver) = poller.driver(|_| {
@@ -782,7 +806,7 @@ fn a_pulled_poller_is_configured_alike() {
     let timer = ManualTimer::new();
     let mut lasts = 1;
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, 7 * SECOND)
+        every(&timer, 7 * SECOND)
             .immediate(false)
             .interval_by(|outcome: &Result<u64, ()>| Duration::from_secs(outcome.unwrap()))
             .stream(|| {
@@ -887,7 +911,7 @@ fn a_panic_in_a_destructor_is_told() {
         }
     }
     let timer = ManualTimer::new();
-    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), SECOND).driver(|_| {
+    let (handle, driver) = every(timer.clone(), SECOND).driver(|_| {
         || {
             let bomb = Bomb;
             poll_fn(move |_| {
@@ -914,7 +938,7 @@ fn a_panic_in_a_destructor_is_told() {
 fn shutdown_returns_when_all_that_was_captured_is_dropped() {
     let timer = ManualTimer::new();
     let pool = Arc::new(());
-    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), SECOND).driver(|_| {
+    let (handle, driver) = every(timer.clone(), SECOND).driver(|_| {
         let pool = Arc::clone(&pool);
         move || {
             let pool = Arc::clone(&pool);
@@ -948,7 +972,7 @@ fn the_run_is_dropped_before_its_outcome_is_seen_and_the_wait_before_the_run() {
     let alive = Rc::new(());
     let seen = Rc::clone(&alive);
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, SECOND)
+        every(&timer, SECOND)
             .interval_by(move |_: &Result<(), ()>| {
                 assert_eq!(Rc::strong_count(&seen), 2, "the run is still there");
                 SECOND
@@ -972,7 +996,7 @@ fn the_run_is_dropped_before_its_outcome_is_seen_and_the_wait_before_the_run() {
 fn a_panic_in_a_pulled_run_passes_through() {
     let timer = ManualTimer::new();
     let mut calls = 0;
-    let mut poller = pin!(PollerBuilder::with_timer(&timer, Duration::MAX).stream(|| {
+    let mut poller = pin!(every(&timer, Duration::MAX).stream(|| {
         calls += 1;
         let calls = calls;
         async move {
@@ -992,7 +1016,7 @@ fn the_longest_wait_is_still_a_wait() {
     let timer = ManualTimer::new();
     let interval = Duration::from_nanos(u64::MAX - 1);
     let mut poller = pin!(
-        PollerBuilder::with_timer(&timer, interval)
+        every(&timer, interval)
             .jitter(Jitter::between(2.0, 2.0))
             .stream(|| ready(Ok::<(), ()>(())))
     );
@@ -1060,7 +1084,7 @@ fn what_debug_shows() {
     let builder = PollerBuilder::with_timer(ManualTimer::new(), SECOND);
     assert_eq!(
         format!("{builder:?}"),
-        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1], backoff: Unset, \
+        "PollerBuilder { interval: 1s, jitter: Jitter[1, 1.3], backoff: Unset, \
          immediate: true, .. }"
     );
     let (handle, driver) = builder.clone().driver(|_| || ready(Ok::<(), ()>(())));
@@ -1092,9 +1116,7 @@ fn the_longest_backoff_is_still_a_wait() {
 
 #[test]
 fn a_pulled_poller_has_no_end() {
-    let mut poller = pin!(
-        PollerBuilder::with_timer(ManualTimer::new(), SECOND).stream(|| ready(Ok::<(), ()>(())))
-    );
+    let mut poller = pin!(every(ManualTimer::new(), SECOND).stream(|| ready(Ok::<(), ()>(()))));
     assert_eq!(poller.size_hint(), (usize::MAX, None));
     assert!(poller.as_mut().next().now_or_never().is_some());
     assert!(!poller.is_terminated());

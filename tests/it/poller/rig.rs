@@ -16,7 +16,8 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, PollerRemote, PollerStatus,
+    Backoff, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, PollerRemote,
+    PollerStatus,
 };
 
 use super::reference::{Order, Step};
@@ -144,6 +145,7 @@ impl Rig {
     pub(super) fn new(interval: Duration, backoff: Duration, immediate: bool) -> Self {
         let (timer, runs) = (ManualTimer::new(), Rc::new(Runs::default()));
         let (handle, driver) = PollerBuilder::with_timer(timer.clone(), interval)
+            .jitter(Jitter::NONE)
             .backoff(Backoff::constant(backoff))
             .immediate(immediate)
             .driver(|remote| {
