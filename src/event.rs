@@ -11,6 +11,9 @@ use crate::decision::GiveUp;
 /// finally one [`Succeeded`](Self::Succeeded) or [`GaveUp`](Self::GaveUp), unless the
 /// sequence is dropped before its end.
 ///
+/// A poller is a sequence that starts anew after each success; see
+/// [`PollerBuilder::observe`](crate::PollerBuilder::observe).
+///
 /// # Examples
 ///
 /// ```

@@ -4,7 +4,9 @@ use core::{fmt, time::Duration};
 
 #[cfg(feature = "tokio")]
 use crate::timer::TokioTimer;
-use crate::{backoff::Backoff, jitter::Jitter, real::nanos, timer::Timer, unset::Unset};
+use crate::{
+    backoff::Backoff, event::Event, jitter::Jitter, real::nanos, timer::Timer, unset::Unset,
+};
 
 /// A poller's configuration: an interval, and what changes it.
 ///
@@ -52,6 +54,7 @@ pub struct PollerBuilder<
     #[cfg(not(feature = "tokio"))] T,
     G = Unset,
     B = Unset,
+    O = Unset,
 > {
     pub(super) timer: T,
     pub(super) interval: u64,
@@ -59,6 +62,7 @@ pub struct PollerBuilder<
     pub(super) backoff: B,
     pub(super) immediate: bool,
     pub(super) interval_by: G,
+    pub(super) observers: O,
 }
 
 #[cfg(feature = "tokio")]
@@ -116,11 +120,12 @@ impl<T: Timer> PollerBuilder<T> {
             backoff: Unset,
             immediate: true,
             interval_by: Unset,
+            observers: Unset,
         }
     }
 }
 
-impl<T, G, B> PollerBuilder<T, G, B> {
+impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     /// Sets the jitter of the interval; it has no cap. Default: [1, 1.3].
     ///
     /// A fleet started together spreads within a minute by the default; with
@@ -174,7 +179,7 @@ impl<T, G, B> PollerBuilder<T, G, B> {
     ///     assert_eq!(timer.run(poller.as_mut().next()), Some(Err(expected)));
     /// }
     /// ```
-    pub fn backoff(self, backoff: Backoff) -> PollerBuilder<T, G, Backoff> {
+    pub fn backoff(self, backoff: Backoff) -> PollerBuilder<T, G, Backoff, O> {
         PollerBuilder {
             timer: self.timer,
             interval: self.interval,
@@ -182,6 +187,7 @@ impl<T, G, B> PollerBuilder<T, G, B> {
             backoff,
             immediate: self.immediate,
             interval_by: self.interval_by,
+            observers: self.observers,
         }
     }
 
@@ -235,7 +241,7 @@ impl<T, G, B> PollerBuilder<T, G, B> {
     ///     assert_eq!(timer.now().as_secs(), expected);
     /// }
     /// ```
-    pub fn interval_by<V, E, F>(self, interval: F) -> PollerBuilder<T, F, B>
+    pub fn interval_by<V, E, F>(self, interval: F) -> PollerBuilder<T, F, B, O>
     where
         F: FnMut(&Result<V, E>) -> Duration,
     {
@@ -246,11 +252,102 @@ impl<T, G, B> PollerBuilder<T, G, B> {
             backoff: self.backoff,
             immediate: self.immediate,
             interval_by: interval,
+            observers: self.observers,
+        }
+    }
+
+    /// Adds an observer that writes how runs end to `tracing`; see
+    /// [`RetryBuilder::trace`](crate::RetryBuilder::trace).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{PollerBuilder, Trace};
+    ///
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).trace(Trace::new("keys"));
+    /// # let _ = poller;
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn trace<const SOURCES: bool>(
+        self,
+        trace: crate::trace::Trace<SOURCES>,
+    ) -> PollerBuilder<T, G, B, (O, crate::trace::Trace<SOURCES>)> {
+        self.with_observers(|observers| (observers, trace))
+    }
+
+    /// Adds an observer, which sees how each run ended.
+    ///
+    /// It sees [`Event::Retrying`] after a run that failed, with the failures in a row
+    /// as `iteration` and the time until the next run as `wait`: `Duration::MAX` if no
+    /// run follows without an order. After a run that succeeded it sees
+    /// [`Event::Succeeded`], with the failures before it as `retries`.
+    /// [`Event::elapsed`] is the time since the first run after the last success began.
+    ///
+    /// It is called when the next wait has begun and after the function of
+    /// [`interval_by`](Self::interval_by). Several observers are called in the order in
+    /// which they were added. Annotate the closure's error type, as in
+    /// `|event: Event<'_, Error>|`; it can't be inferred here.
+    ///
+    /// # Panics
+    ///
+    /// A panic in the observer passes through a stream, whose next run comes after its
+    /// wait; it ends a spawned poller like a panic of a run.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::{pin::pin, time::Duration};
+    /// use afterbeat::{Event, Jitter, ManualTimer, PollerBuilder};
+    ///
+    /// let timer = ManualTimer::new();
+    /// let mut log = Vec::new();
+    /// let mut answers = [Ok(()), Err(503), Err(503), Ok(())].into_iter();
+    /// {
+    ///     let mut poller = pin!(
+    ///         PollerBuilder::with_timer(&timer, Duration::from_secs(5))
+    ///             .jitter(Jitter::NONE)
+    ///             .observe(|event: Event<'_, u16>| log.push(match event {
+    ///                 Event::Retrying { error, iteration, wait, .. } => {
+    ///                     format!("{error}, {iteration} in a row, again in {wait:?}")
+    ///                 }
+    ///                 Event::Succeeded { retries: 0, .. } => "fine".into(),
+    ///                 _ => format!("fine again after {:?}", event.elapsed()),
+    ///             }))
+    ///             .stream(|| std::future::ready(answers.next().unwrap()))
+    ///     );
+    ///     for _ in 0..4 {
+    ///         timer.run(poller.as_mut().next());
+    ///     }
+    /// }
+    /// assert_eq!(log, [
+    ///     "fine",
+    ///     "503, 1 in a row, again in 5s",
+    ///     "503, 2 in a row, again in 5s",
+    ///     "fine again after 10s",
+    /// ]);
+    /// ```
+    pub fn observe<E, F>(self, observer: F) -> PollerBuilder<T, G, B, (O, F)>
+    where
+        F: FnMut(Event<'_, E>),
+    {
+        self.with_observers(|observers| (observers, observer))
+    }
+
+    fn with_observers<N>(self, change: impl FnOnce(O) -> N) -> PollerBuilder<T, G, B, N> {
+        PollerBuilder {
+            timer: self.timer,
+            interval: self.interval,
+            jitter: self.jitter,
+            backoff: self.backoff,
+            immediate: self.immediate,
+            interval_by: self.interval_by,
+            observers: change(self.observers),
         }
     }
 }
 
-impl<T, G, B: fmt::Debug> fmt::Debug for PollerBuilder<T, G, B> {
+impl<T, G, B: fmt::Debug, O> fmt::Debug for PollerBuilder<T, G, B, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PollerBuilder")
             .field("interval", &Duration::from_nanos(self.interval))

@@ -21,10 +21,11 @@ use super::{
     pace::{AfterFailures, FOREVER, IntervalBy, Pace},
     remote::PollerRemote,
     shared::{Payload, Shared},
+    teller::{Observers, ObserversOf, Teller},
 };
 use crate::{real::nanos, timer::Timer, unset::Unset};
 
-impl<T, G, B> PollerBuilder<T, G, B>
+impl<T, G, B, O> PollerBuilder<T, G, B, O>
 where
     T: Timer<Instant: Send> + Send + Sync + 'static,
     B: AfterFailures + Send + 'static,
@@ -70,11 +71,12 @@ where
     pub fn driver<F, Fut, V, E>(
         self,
         make: impl FnOnce(PollerRemote) -> F,
-    ) -> (PollerHandle, PollerDriver<F, Fut, T, G, B>)
+    ) -> (PollerHandle, PollerDriver<F, Fut, T, G, B, O>)
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
         G: IntervalBy<V, E>,
+        O: ObserversOf<E>,
     {
         let pace = Pace::new(self.interval, self.jitter, self.backoff);
         let shared = Arc::new(Shared::new(self.timer, pace, self.immediate));
@@ -84,6 +86,7 @@ where
             work: Some(Work {
                 cycle: Cycle::new(make(remote)),
                 interval_by: self.interval_by,
+                teller: Teller::new(self.observers),
             }),
             shared,
         };
@@ -92,7 +95,7 @@ where
 }
 
 #[cfg(feature = "tokio")]
-impl<T, G, B> PollerBuilder<T, G, B>
+impl<T, G, B, O> PollerBuilder<T, G, B, O>
 where
     T: Timer<Instant: Send, Sleep: Send> + Send + Sync + 'static,
     B: AfterFailures + Send + 'static,
@@ -141,6 +144,7 @@ where
         F: FnMut() -> Fut + Send + 'static,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         G: IntervalBy<V, E> + Send + 'static,
+        O: ObserversOf<E, Begun<T::Instant>: Send> + Send + 'static,
     {
         self.spawn_with(|_| op)
     }
@@ -176,6 +180,7 @@ where
         F: FnMut() -> Fut + Send + 'static,
         Fut: Future<Output = Result<V, E>> + Send + 'static,
         G: IntervalBy<V, E> + Send + 'static,
+        O: ObserversOf<E, Begun<T::Instant>: Send> + Send + 'static,
     {
         let (handle, driver) = self.driver(make);
         tokio::spawn(driver);
@@ -186,27 +191,29 @@ where
 /// The future that drives a pushed poller; see [`PollerBuilder::driver`].
 #[pin_project(PinnedDrop)]
 #[must_use = "a future does nothing unless it is polled"]
-pub struct PollerDriver<F, Fut, T: Timer, G = Unset, B = Unset> {
+pub struct PollerDriver<F, Fut, T: Timer, G = Unset, B = Unset, O: Observers = Unset> {
     /// None once the poller is over.
     #[pin]
-    work: Option<Work<F, Fut, T::Sleep, G>>,
+    work: Option<Work<F, Fut, T, G, O>>,
     shared: Arc<Shared<T, B>>,
 }
 
 #[pin_project]
-struct Work<F, Fut, Sleep, G> {
+struct Work<F, Fut, T: Timer, G, O: Observers> {
     #[pin]
-    cycle: Cycle<F, Fut, Sleep>,
+    cycle: Cycle<F, Fut, T::Sleep>,
     interval_by: G,
+    teller: Teller<T, O>,
 }
 
-impl<F, Fut, T, G, B, V, E> PollerDriver<F, Fut, T, G, B>
+impl<F, Fut, T, G, B, O, V, E> PollerDriver<F, Fut, T, G, B, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
     B: AfterFailures,
+    O: ObserversOf<E>,
 {
     /// Is ready once the poller is to end.
     fn drive(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -235,18 +242,29 @@ where
                     work.cycle.as_mut().arm(&this.shared.timer, left);
                 }
                 Step::Wait => return Poll::Pending,
-                Step::Begin => work.cycle.as_mut().begin(),
+                Step::Begin => {
+                    work.teller.begin(&this.shared.timer);
+                    work.cycle.as_mut().begin();
+                }
                 Step::Run => {}
                 Step::End => return Poll::Ready(()),
             }
             if work.cycle.is_running() {
                 let outcome = ready!(work.cycle.as_mut().poll_run(context));
                 let interval = work.interval_by.interval(&outcome);
-                match this.shared.ran(outcome.is_ok(), interval) {
-                    After::Wait(length) => {
-                        work.cycle.as_mut().arm(&this.shared.timer, length);
-                        ready!(work.cycle.as_mut().poll_wait(context));
-                    }
+                let (after, failures) = this.shared.ran(outcome.is_ok(), interval);
+                let wait = match after {
+                    After::Wait(length) => length,
+                    After::Yield => 0,
+                    After::Ask => FOREVER,
+                };
+                if let After::Wait(_) = after {
+                    work.cycle.as_mut().arm(&this.shared.timer, wait);
+                }
+                work.teller
+                    .ended(&this.shared.timer, &outcome, failures, wait);
+                match after {
+                    After::Wait(_) => ready!(work.cycle.as_mut().poll_wait(context)),
                     After::Yield => {}
                     After::Ask => continue,
                 }
@@ -261,7 +279,7 @@ where
     }
 }
 
-impl<F, Fut, T: Timer, G, B> PollerDriver<F, Fut, T, G, B> {
+impl<F, Fut, T: Timer, G, B, O: Observers> PollerDriver<F, Fut, T, G, B, O> {
     /// Drops all that is left, then says that the poller is over. The first panic
     /// is the one that is told.
     fn close(self: Pin<&mut Self>, panic: Option<Payload>) {
@@ -271,13 +289,14 @@ impl<F, Fut, T: Timer, G, B> PollerDriver<F, Fut, T, G, B> {
     }
 }
 
-impl<F, Fut, T, G, B, V, E> Future for PollerDriver<F, Fut, T, G, B>
+impl<F, Fut, T, G, B, O, V, E> Future for PollerDriver<F, Fut, T, G, B, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
     B: AfterFailures,
+    O: ObserversOf<E>,
 {
     type Output = ();
 
@@ -294,13 +313,13 @@ where
 }
 
 #[pinned_drop]
-impl<F, Fut, T: Timer, G, B> PinnedDrop for PollerDriver<F, Fut, T, G, B> {
+impl<F, Fut, T: Timer, G, B, O: Observers> PinnedDrop for PollerDriver<F, Fut, T, G, B, O> {
     fn drop(self: Pin<&mut Self>) {
         self.close(None);
     }
 }
 
-impl<F, Fut, T: Timer, G, B> fmt::Debug for PollerDriver<F, Fut, T, G, B> {
+impl<F, Fut, T: Timer, G, B, O: Observers> fmt::Debug for PollerDriver<F, Fut, T, G, B, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let running = self.work.as_ref().map(|work| work.cycle.is_running());
         f.debug_struct("PollerDriver")

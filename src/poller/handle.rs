@@ -147,7 +147,7 @@ impl PollerHandle {
     /// # Errors
     ///
     /// What a panic carried, if one ended the poller: of a run, of the operation, of
-    /// the function for the interval, or of a destructor.
+    /// the function for the interval, of an observer, or of a destructor.
     ///
     /// # Cancel safety
     ///

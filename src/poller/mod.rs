@@ -16,6 +16,7 @@ mod shared;
 #[cfg(feature = "std")]
 mod status;
 mod stream;
+mod teller;
 
 pub use self::{builder::PollerBuilder, stream::SequentialPoller};
 #[cfg(feature = "std")]

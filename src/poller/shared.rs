@@ -80,13 +80,15 @@ impl<T: Timer, B: AfterFailures> Shared<T, B> {
         step
     }
 
-    /// A run has ended, and the function for the interval has answered.
-    pub(super) fn ran(&self, ok: bool, interval: Option<u64>) -> After {
+    /// A run has ended, and the function for the interval has answered. Returns how many
+    /// failures in a row came before it, too.
+    pub(super) fn ran(&self, ok: bool, interval: Option<u64>) -> (After, u32) {
         let now = self.timer.now();
         let mut state = self.lock();
+        let failures = state.machine.failures();
         let after = state.machine.ran(ok, interval, now);
         tell(state, None);
-        after
+        (after, failures)
     }
 }
 

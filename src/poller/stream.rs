@@ -14,10 +14,11 @@ use super::{
     builder::PollerBuilder,
     cycle::Cycle,
     pace::{AfterFailures, IntervalBy, Pace},
+    teller::{Observers, ObserversOf, Teller},
 };
 use crate::{timer::Timer, unset::Unset};
 
-impl<T, G, B> PollerBuilder<T, G, B> {
+impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     /// Returns the poller as a stream of outcomes, driven by whoever polls it; see
     /// [`SequentialPoller`].
     ///
@@ -37,13 +38,14 @@ impl<T, G, B> PollerBuilder<T, G, B> {
     /// let outcomes: Vec<_> = timer.run(pin!(poller).take(3).collect());
     /// assert_eq!(outcomes, [Ok(1), Err("down"), Ok(3)]);
     /// ```
-    pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G, B>
+    pub fn stream<F, Fut, V, E>(self, op: F) -> SequentialPoller<F, Fut, T, G, B, O>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<V, E>>,
         T: Timer,
         G: IntervalBy<V, E>,
         B: AfterFailures,
+        O: ObserversOf<E>,
     {
         SequentialPoller::new(self, op)
     }
@@ -94,36 +96,39 @@ impl<T, G, B> PollerBuilder<T, G, B> {
 /// ```
 #[pin_project]
 #[must_use = "a stream does nothing unless it is polled"]
-pub struct SequentialPoller<F, Fut, T: Timer, G = Unset, B = Unset> {
+pub struct SequentialPoller<F, Fut, T: Timer, G = Unset, B = Unset, O: Observers = Unset> {
     // First, so that its run is dropped before what that may borrow from.
     #[pin]
     cycle: Cycle<F, Fut, T::Sleep>,
     timer: T,
     interval_by: G,
+    teller: Teller<T, O>,
     pace: Pace<B>,
     /// Whether the first run waits for an interval that is still to be armed.
     unarmed: bool,
 }
 
-impl<F, Fut, T: Timer, G, B: AfterFailures> SequentialPoller<F, Fut, T, G, B> {
-    pub(super) fn new(builder: PollerBuilder<T, G, B>, op: F) -> Self {
+impl<F, Fut, T: Timer, G, B: AfterFailures, O: Observers> SequentialPoller<F, Fut, T, G, B, O> {
+    pub(super) fn new(builder: PollerBuilder<T, G, B, O>, op: F) -> Self {
         Self {
             pace: Pace::new(builder.interval, builder.jitter, builder.backoff),
             timer: builder.timer,
             interval_by: builder.interval_by,
+            teller: Teller::new(builder.observers),
             unarmed: !builder.immediate,
             cycle: Cycle::new(op),
         }
     }
 }
 
-impl<F, Fut, T, G, B, V, E> SequentialPoller<F, Fut, T, G, B>
+impl<F, Fut, T, G, B, O, V, E> SequentialPoller<F, Fut, T, G, B, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
     B: AfterFailures,
+    O: ObserversOf<E>,
 {
     /// Waits for the next run's outcome. Never `None`: the stream has no end.
     ///
@@ -161,13 +166,14 @@ where
     }
 }
 
-impl<F, Fut, T, G, B, V, E> Stream for SequentialPoller<F, Fut, T, G, B>
+impl<F, Fut, T, G, B, O, V, E> Stream for SequentialPoller<F, Fut, T, G, B, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
     B: AfterFailures,
+    O: ObserversOf<E>,
 {
     type Item = Result<V, E>;
 
@@ -179,15 +185,18 @@ where
         }
         if !this.cycle.is_running() {
             ready!(this.cycle.as_mut().poll_wait(context));
+            this.teller.begin(&*this.timer);
             this.cycle.as_mut().begin();
         }
         let outcome = ready!(this.cycle.as_mut().poll_run(context));
+        let failures = this.pace.failures();
         this.pace.ended(outcome.is_ok());
         if let Some(interval) = this.interval_by.interval(&outcome) {
             this.pace.set_interval(interval);
         }
         let wait = this.pace.wait();
         this.cycle.as_mut().arm(&*this.timer, wait);
+        this.teller.ended(&*this.timer, &outcome, failures, wait);
         Poll::Ready(Some(outcome))
     }
 
@@ -196,20 +205,26 @@ where
     }
 }
 
-impl<F, Fut, T, G, B, V, E> FusedStream for SequentialPoller<F, Fut, T, G, B>
+impl<F, Fut, T, G, B, O, V, E> FusedStream for SequentialPoller<F, Fut, T, G, B, O>
 where
     F: FnMut() -> Fut,
     Fut: Future<Output = Result<V, E>>,
     T: Timer,
     G: IntervalBy<V, E>,
     B: AfterFailures,
+    O: ObserversOf<E>,
 {
     fn is_terminated(&self) -> bool {
         false
     }
 }
 
-impl<F, Fut, T: Timer, G, B: AfterFailures> fmt::Debug for SequentialPoller<F, Fut, T, G, B> {
+impl<F, Fut, T, G, B, O> fmt::Debug for SequentialPoller<F, Fut, T, G, B, O>
+where
+    T: Timer,
+    B: AfterFailures,
+    O: Observers,
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SequentialPoller")
             .field("running", &self.cycle.is_running())

@@ -16,7 +16,7 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, Clock, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer,
+    Backoff, Clock, Event, Jitter, ManualTimer, PollerBuilder, PollerHandle, PollerPhase, Timer,
 };
 
 use futures_util::{FutureExt, Stream, stream::FusedStream};
@@ -305,8 +305,8 @@ fn a_panic_ends_the_poller_visibly_and_its_payload_is_kept() {
 }
 
 #[test]
-fn a_panic_in_the_operation_or_the_interval_is_a_panic_of_the_run() {
-    for place in ["operation", "interval"] {
+fn a_panic_beside_the_run_is_a_panic_of_the_run() {
+    for place in ["operation", "interval", "observer"] {
         let timer = ManualTimer::new();
         let planted = move |here| {
             if here == place {
@@ -318,6 +318,7 @@ fn a_panic_in_the_operation_or_the_interval_is_a_panic_of_the_run() {
                 planted("interval");
                 SECOND
             })
+            .observe(move |_: Event<'_, ()>| planted("observer"))
             .driver(|_| {
                 move || {
                     planted("operation");
@@ -520,7 +521,7 @@ fn a_jittered_interval_spreads_within_its_bounds() {
 /// P2, H8: without a word about jitter the interval is the least, and the waits differ.
 #[test]
 fn the_default_jitter_only_lengthens() {
-    for interval in [Duration::from_nanos(1000), 5 * SECOND, 3600 * SECOND] {
+    for interval in [Duration::from_micros(1), 5 * SECOND, 3600 * SECOND] {
         let timer = ManualTimer::new();
         let mut poller =
             pin!(PollerBuilder::with_timer(&timer, interval).stream(|| ready(Ok::<(), ()>(()))));
@@ -1120,4 +1121,126 @@ fn a_pulled_poller_has_no_end() {
     assert_eq!(poller.size_hint(), (usize::MAX, None));
     assert!(poller.as_mut().next().now_or_never().is_some());
     assert!(!poller.is_terminated());
+}
+
+/// What an observer was told: an error and the wait, failures in a row, elapsed seconds.
+type Told = (Option<(u16, Duration)>, u32, u64);
+
+fn told(event: Event<'_, u16>) -> Told {
+    let elapsed = event.elapsed().as_secs();
+    match event {
+        Event::Retrying {
+            error,
+            iteration,
+            wait,
+            ..
+        } => (Some((*error, wait)), iteration, elapsed),
+        Event::Succeeded { retries, .. } => (None, retries, elapsed),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Pushed and pulled alike, each observer is told of each run, and the first comes first.
+#[test]
+fn observers_see_how_each_run_ended() {
+    let outcomes = [Ok(()), Err(1), Err(2), Ok(()), Err(3), Ok(())];
+    let expected = [
+        (None, 0, 1),
+        (Some((1, 5 * SECOND)), 1, 1),
+        (Some((2, 9 * SECOND)), 2, 7),
+        (None, 2, 17),
+        (Some((3, 5 * SECOND)), 1, 1),
+        (None, 1, 7),
+    ];
+    let expected: Vec<_> = expected
+        .into_iter()
+        .flat_map(|told| [("first", told), ("second", told)])
+        .collect();
+    let backoff = Backoff::new().initial_delay(3 * SECOND).factor(3.0);
+    for pushed in [false, true] {
+        let timer = ManualTimer::new();
+        let log = RefCell::new(Vec::new());
+        let mut left = outcomes.into_iter();
+        let mut run = || {
+            let (sleep, outcome) = (timer.sleep(SECOND), left.next());
+            async move {
+                sleep.await;
+                outcome.unwrap()
+            }
+        };
+        let poller = every(timer.clone(), 5 * SECOND)
+            .backoff(backoff.jitter(Jitter::NONE))
+            .observe(|event: Event<'_, u16>| log.borrow_mut().push(("first", told(event))))
+            .observe(|event: Event<'_, u16>| log.borrow_mut().push(("second", told(event))));
+        if pushed {
+            let (handle, driver) = poller.driver(|_| &mut run);
+            let six = handle.wait_for(|status| status.runs == 6);
+            timer.run(futures_util::future::select(pin!(driver), pin!(six)));
+        } else {
+            let mut poller = pin!(poller.stream(&mut run));
+            for _ in 0..6 {
+                timer.run(poller.as_mut().next());
+            }
+        }
+        assert_eq!(log.into_inner(), expected, "pushed: {pushed}");
+    }
+}
+
+/// The wait that an observer is told is the one that follows, if one does.
+#[test]
+fn an_observer_is_told_what_follows() {
+    let timer = ManualTimer::new();
+    let log = RefCell::new(Vec::new());
+    let (handle, driver) = every(timer.clone(), Duration::MAX)
+        .observe(|event: Event<'_, u16>| log.borrow_mut().push(told(event).0.unwrap().1))
+        .driver(|remote| {
+            let mut runs = 0;
+            move || {
+                runs += 1;
+                match runs {
+                    1 => remote.trigger(),
+                    2 => remote.set_interval(2 * SECOND),
+                    3 => remote.set_interval(Duration::MAX),
+                    _ => remote.stop(),
+                }
+                ready(Err::<(), u16>(0))
+            }
+        });
+    let mut driver = pin!(driver);
+    let mut drive = || {
+        for _ in 0..9 {
+            let turn = driver
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            assert!(turn.is_pending());
+        }
+    };
+    drive();
+    timer.advance(2 * SECOND);
+    drive();
+    handle.trigger();
+    drive();
+    assert_eq!(
+        *log.borrow(),
+        [Duration::ZERO, 2 * SECOND, Duration::MAX, Duration::MAX]
+    );
+    assert_eq!(handle.status().phase, PollerPhase::Stopped);
+}
+
+/// Pull: the wait has begun when the observer is called.
+#[test]
+fn a_panic_in_a_pulled_observer_shortens_no_wait() {
+    let timer = ManualTimer::new();
+    let mut first = true;
+    let mut poller = pin!(
+        every(&timer, 5 * SECOND)
+            .observe(|_: Event<'_, ()>| {
+                if std::mem::take(&mut first) {
+                    resume_unwind(Box::new("planted"));
+                }
+            })
+            .stream(|| ready(Ok::<_, ()>(timer.now())))
+    );
+    catch_unwind(AssertUnwindSafe(|| timer.run(poller.as_mut().next()))).unwrap_err();
+    assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(5 * SECOND)));
 }
