@@ -207,6 +207,43 @@ fn stop_against_the_timer() {
     });
 }
 
+/// P15: after a pause that returned while no run was in flight, none begins.
+#[test]
+fn pause_against_the_timer() {
+    loom::model(|| {
+        let (handle, driver, begun) = poller(rests_after_one);
+        let driving = thread::spawn(move || block_on(driver));
+        handle.pause();
+        let in_flight = handle.status().phase == PollerPhase::Pausing;
+        let before = begun.load(SeqCst);
+        drop(handle);
+        driving.join().unwrap();
+        assert!(in_flight || begun.load(SeqCst) == before);
+    });
+}
+
+/// P15: whatever the driver was doing, a resume brings the run that the pause held up.
+#[test]
+fn resume_against_the_driver() {
+    loom::model(|| {
+        let (handle, mut driver, begun) = poller(rests_after_one);
+        let remote = handle.remote();
+        let orders = thread::spawn(move || {
+            remote.pause();
+            remote.resume();
+        });
+        block_on(std::future::poll_fn(move |context| {
+            let _ = Pin::new(&mut driver).poll(context);
+            match begun.load(SeqCst) {
+                2 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        }));
+        orders.join().unwrap();
+        drop(handle);
+    });
+}
+
 /// P10: a trigger in the instant in which a run ends is one further run.
 #[test]
 fn trigger_against_the_end_of_the_run() {

@@ -65,10 +65,12 @@ fn spawn(runtime: &Runtime) -> (PollerHandle, Arc<Runs>) {
 
 /// Any order; none that starts, where the poller is to stay stopped.
 fn order(remote: &PollerRemote, starts: bool) {
-    match fastrand::u8(0..if starts { 5 } else { 3 }) {
+    match fastrand::u8(0..if starts { 8 } else { 5 }) {
         0 => remote.stop(),
         1 => remote.trigger(),
-        2 => remote.set_interval(Duration::from_micros(fastrand::u64(0..3000))),
+        2 => remote.pause(),
+        3 => remote.resume(),
+        4 => remote.set_interval(Duration::from_micros(fastrand::u64(0..3000))),
         _ => remote.start(),
     }
 }

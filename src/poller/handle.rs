@@ -83,6 +83,16 @@ impl PollerHandle {
         self.remote.trigger();
     }
 
+    /// Pauses the poller; see [`PollerRemote::pause`].
+    pub fn pause(&self) {
+        self.remote.pause();
+    }
+
+    /// Ends a pause; see [`PollerRemote::resume`].
+    pub fn resume(&self) {
+        self.remote.resume();
+    }
+
     /// Changes the interval; see [`PollerRemote::set_interval`].
     pub fn set_interval(&self, interval: Duration) {
         self.remote.set_interval(interval);

@@ -14,6 +14,8 @@ pub(super) enum Order {
     Start,
     Stop,
     Trigger,
+    Pause,
+    Resume,
     /// In nanoseconds.
     SetInterval(u64),
     Shutdown,
@@ -49,6 +51,8 @@ pub(super) enum After {
 /// What orders and the driver agree on.
 pub(super) struct Machine<I, B> {
     phase: Phase<I>,
+    /// Nothing begins until a resume. Not where a stop or an end has come.
+    paused: bool,
     runs: u64,
     pace: Pace<B>,
     immediate: bool,
@@ -57,12 +61,14 @@ pub(super) struct Machine<I, B> {
 #[derive(Clone, Copy)]
 enum Phase<I> {
     Stopped,
-    /// A wait that counts from `since` is to be armed.
+    /// A wait that counts from `since` is to be armed, of the length that it had before a
+    /// pause or of one to be drawn.
     Unarmed {
         since: I,
+        length: Option<u64>,
     },
     /// A wait of so many nanoseconds that counts from `since`. Only the driver enters
-    /// this phase.
+    /// this phase, and never in a pause.
     Waiting {
         since: I,
         length: u64,
@@ -90,10 +96,14 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
         let phase = if immediate {
             Phase::Due
         } else {
-            Phase::Unarmed { since: now() }
+            Phase::Unarmed {
+                since: now(),
+                length: None,
+            }
         };
         Self {
             phase,
+            paused: false,
             runs: 0,
             pace,
             immediate,
@@ -105,10 +115,24 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
         if let Order::SetInterval(interval) = order {
             self.pace.set_interval(interval);
         }
+        if self.paused {
+            match order {
+                Order::Start | Order::Resume => {
+                    self.paused = false;
+                    return true;
+                }
+                Order::Trigger | Order::Pause => return false,
+                Order::Stop | Order::Shutdown | Order::Cancel => self.paused = false,
+                Order::SetInterval(_) => {}
+            }
+        }
         self.phase = match (order, self.phase) {
             (_, Phase::Ended | Phase::Panicked) => return false,
             (Order::Start, Phase::Stopped) if self.immediate => Phase::Due,
-            (Order::Start, Phase::Stopped) => Phase::Unarmed { since: now },
+            (Order::Start, Phase::Stopped) => Phase::Unarmed {
+                since: now,
+                length: None,
+            },
             (Order::Start, Phase::Running(Then::Stop)) => Phase::Running(Then::Start),
             (Order::Start, _) => return false,
             (Order::Stop, Phase::Running(Then::End)) => return false,
@@ -119,7 +143,27 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
                 Phase::Running(Then::RunAgain)
             }
             (Order::Trigger, _) => return false,
-            (Order::SetInterval(_), Phase::Waiting { since, .. }) => Phase::Unarmed { since },
+            (Order::Pause, Phase::Stopped | Phase::Running(Then::Stop | Then::End)) => {
+                return false;
+            }
+            (Order::Pause, phase) => {
+                self.paused = true;
+                match phase {
+                    Phase::Waiting { since, length } => Phase::Unarmed {
+                        since,
+                        length: Some(length),
+                    },
+                    phase => phase,
+                }
+            }
+            (Order::Resume, _) => return false,
+            (
+                Order::SetInterval(_),
+                Phase::Waiting { since, .. } | Phase::Unarmed { since, .. },
+            ) => Phase::Unarmed {
+                since,
+                length: None,
+            },
             (Order::SetInterval(_), _) => return false,
             (Order::Shutdown, Phase::Running(_)) => Phase::Running(Then::End),
             (Order::Shutdown | Order::Cancel, _) => Phase::Ended,
@@ -131,8 +175,9 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
     pub(super) fn next(&mut self, waited: bool) -> Step<I> {
         match self.phase {
             Phase::Stopped => Step::Halt,
-            Phase::Unarmed { since } => {
-                let length = self.pace.wait();
+            Phase::Unarmed { .. } | Phase::Due if self.paused => Step::Halt,
+            Phase::Unarmed { since, length } => {
+                let length = length.unwrap_or_else(|| self.pace.wait());
                 self.phase = Phase::Waiting { since, length };
                 Step::Arm { since, length }
             }
@@ -158,19 +203,26 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
             self.phase = match then {
                 Then::Start if self.immediate => Phase::Due,
                 Then::Wait | Then::Start => {
-                    let length = self.pace.wait();
-                    after = After::Wait(length);
-                    Phase::Waiting { since: now, length }
+                    let (since, length) = (now, self.pace.wait());
+                    if self.paused {
+                        Phase::Unarmed {
+                            since,
+                            length: Some(length),
+                        }
+                    } else {
+                        after = After::Wait(length);
+                        Phase::Waiting { since, length }
+                    }
                 }
                 Then::RunAgain => Phase::Due,
                 Then::Stop => Phase::Stopped,
                 Then::End => Phase::Ended,
             };
         }
-        if let Phase::Due = self.phase {
-            after = After::Yield;
+        match self.phase {
+            Phase::Due if !self.paused => After::Yield,
+            _ => after,
         }
-        after
     }
 
     /// Failures in a row.
@@ -182,6 +234,7 @@ impl<I: Copy, B: AfterFailures> Machine<I, B> {
 impl<I: Copy, B> Machine<I, B> {
     /// The driver has ended, by a panic or not.
     pub(super) fn close(&mut self, panicked: bool) {
+        self.paused = false;
         self.phase = if panicked {
             Phase::Panicked
         } else {
@@ -192,8 +245,12 @@ impl<I: Copy, B> Machine<I, B> {
     pub(super) const fn phase(&self) -> PollerPhase {
         match self.phase {
             Phase::Stopped => PollerPhase::Stopped,
+            Phase::Unarmed { .. } | Phase::Waiting { .. } | Phase::Due if self.paused => {
+                PollerPhase::Paused
+            }
             Phase::Unarmed { .. } | Phase::Waiting { .. } | Phase::Due => PollerPhase::Waiting,
             Phase::Running(Then::Stop | Then::End) => PollerPhase::Stopping,
+            Phase::Running(_) if self.paused => PollerPhase::Pausing,
             Phase::Running(_) => PollerPhase::Running,
             Phase::Ended => PollerPhase::Ended,
             Phase::Panicked => PollerPhase::Panicked,

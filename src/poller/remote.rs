@@ -45,7 +45,7 @@ impl PollerRemote {
     /// after one wait, and where an old run is still in flight, when that has
     /// ended.
     ///
-    /// Does nothing while the poller is running or waiting.
+    /// Resumes a paused one. Does nothing while the poller is running or waiting.
     ///
     /// ```text
     /// run     |###|###|         |###|         |###
@@ -75,7 +75,7 @@ impl PollerRemote {
         self.control.order(Order::Start);
     }
 
-    /// Stops the poller until it is started again. Returns at once.
+    /// Stops the poller until it is started again. Returns immediately, and ends a pause.
     ///
     /// No run begins after the call, also where it comes during a run, from
     /// inside it, or in the instant the wait ends: a run in flight finishes and
@@ -110,7 +110,7 @@ impl PollerRemote {
     /// Asks for a run now: a wait ends at once, and during a run any number of
     /// triggers mean one further run right after it.
     ///
-    /// Does nothing while the poller is stopped.
+    /// Does nothing while the poller is stopped or paused.
     ///
     /// ```text
     /// run     |###|   |###|###|         |###
@@ -136,6 +136,71 @@ impl PollerRemote {
     /// ```
     pub fn trigger(&self) {
         self.control.order(Order::Trigger);
+    }
+
+    /// Pauses the poller: no run begins until it is resumed, and the deadline of the
+    /// next run stays where it is.
+    ///
+    /// A run in flight finishes and is counted, and the next deadline counts from its
+    /// end. During a pause [`trigger`](Self::trigger) does nothing, and
+    /// [`set_interval`](Self::set_interval) moves the deadline. Does nothing while the
+    /// poller is stopped.
+    ///
+    /// ```text
+    /// run     |###|         |###|             |###|
+    /// wait        |---------|   |---------|---|
+    /// pause         ^             ^
+    /// resume           ^                      ^
+    /// ```
+    ///
+    /// # Examples
+    ///
+    /// A page that is hidden and shown again is polled no more often than one that stays:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::{PollerBuilder, PollerPhase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let page = PollerBuilder::new(Duration::from_secs(30)).spawn(|| async { Ok::<_, ()>(()) });
+    /// for _ in 0..20 {
+    ///     tokio::time::sleep(Duration::from_secs(1)).await;
+    ///     page.pause();
+    ///     assert_eq!(page.status().phase, PollerPhase::Paused);
+    ///     page.resume();
+    /// }
+    /// assert_eq!(page.status().runs, 1);
+    /// # }
+    /// ```
+    pub fn pause(&self) {
+        self.control.order(Order::Pause);
+    }
+
+    /// Ends a pause: the next run comes at its deadline, or now if that has passed.
+    ///
+    /// Does nothing unless the poller is paused.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use afterbeat::PollerBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let poller = PollerBuilder::new(Duration::from_secs(5)).spawn(|| async { Ok::<_, ()>(()) });
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// poller.pause();
+    /// tokio::time::sleep(Duration::from_secs(60)).await;
+    /// assert_eq!(poller.status().runs, 1);
+    /// poller.resume(); // the deadline has passed
+    /// tokio::time::sleep(Duration::from_secs(1)).await;
+    /// assert_eq!(poller.status().runs, 2);
+    /// # }
+    /// ```
+    pub fn resume(&self) {
+        self.control.order(Order::Resume);
     }
 
     /// Changes the interval.

@@ -28,6 +28,10 @@ pub enum PollerPhase {
     Stopping,
     /// Nothing runs until the poller is started.
     Stopped,
+    /// A run is in flight; none follows it until the poller is resumed.
+    Pausing,
+    /// Nothing runs until the poller is resumed, which keeps its deadline.
+    Paused,
     /// Over, by shutdown, drop of the handle or drop of the driver.
     Ended,
     /// Over, because a run panicked.

@@ -58,6 +58,8 @@ impl Rig {
                 model::Order::Start => Order::Start,
                 model::Order::Stop => Order::Stop,
                 model::Order::Trigger => Order::Trigger,
+                model::Order::Pause => Order::Pause,
+                model::Order::Resume => Order::Resume,
                 model::Order::SetInterval(interval) => Order::SetInterval(nanos(interval)),
             }),
             model::Step::Advance(by) => self.now += by,

@@ -1244,3 +1244,108 @@ fn a_panic_in_a_pulled_observer_shortens_no_wait() {
     catch_unwind(AssertUnwindSafe(|| timer.run(poller.as_mut().next()))).unwrap_err();
     assert_eq!(timer.run(poller.as_mut().next()), Some(Ok(5 * SECOND)));
 }
+
+/// P15: the deadline stays, in a pause during a wait and in one during a run.
+///
+/// ```text
+/// run     |###|         |###|             |###|
+/// wait        |---------|   |---------|---|
+/// pause         ^             ^
+/// resume           ^                      ^
+/// ```
+#[test]
+fn a_pause_keeps_the_deadline() {
+    let timer = ManualTimer::new();
+    let starts = every_5_s(&timer, 2 * SECOND, 21 * SECOND, async |poller| {
+        timer.sleep(3 * SECOND).await;
+        poller.pause();
+        poller.trigger();
+        timer.sleep(SECOND).await;
+        assert_eq!(poller.status().phase, PollerPhase::Paused);
+        assert_eq!((poller.status().next_run, timer.sleeping()), (None, 1));
+        poller.resume(); // a run at 7, in flight until 9
+        timer.sleep(4 * SECOND).await;
+        poller.pause();
+        poller.trigger();
+        assert_eq!(poller.status().phase, PollerPhase::Pausing);
+        timer.sleep(8 * SECOND).await; // now 16, past 14
+        assert_eq!(poller.status().phase, PollerPhase::Paused);
+        poller.resume();
+        timer.sleep(2 * SECOND).await; // at the end of that run
+        poller.pause();
+        poller.set_interval(3 * SECOND / 2);
+        poller.start(); // resumes: 18 + 1.5
+    });
+    assert_eq!(starts, [0, 7, 16, 19]);
+}
+
+/// P15: pausing and resuming twenty times in twenty seconds shortens no interval.
+#[test]
+fn a_resume_does_not_poll_more_often() {
+    let timer = ManualTimer::new();
+    let starts = polled(
+        &timer,
+        30 * SECOND,
+        Duration::ZERO,
+        61 * SECOND,
+        false,
+        async |poller| {
+            for _ in 0..20 {
+                timer.sleep(SECOND).await;
+                poller.pause();
+                poller.resume();
+            }
+        },
+    );
+    assert_eq!(starts, [0, 30, 60]);
+}
+
+/// P15: a jittered wait that was begun is gone on with, not drawn anew; else pauses
+/// without end would let each wait be the longest.
+#[test]
+fn a_pause_draws_no_new_wait() {
+    let timer = ManualTimer::new();
+    let (handle, driver) = PollerBuilder::with_timer(timer.clone(), 100 * SECOND)
+        .driver(|_| || ready(Ok::<(), ()>(())));
+    let mut driver = pin!(driver);
+    let mut drive = || {
+        let turn = driver
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(turn.is_pending());
+    };
+    drive();
+    let next_run = handle.status().next_run;
+    assert!(next_run.is_some());
+    for _ in 0..10 {
+        handle.pause();
+        drive();
+        assert_eq!(timer.sleeping(), 0);
+        handle.resume();
+        drive();
+        assert_eq!(handle.status().next_run, next_run);
+    }
+}
+
+/// P6, P15: what was due before the pause is due after it; a stop ends the pause.
+#[test]
+fn a_trigger_before_a_pause_is_kept_and_a_stop_forgets_it() {
+    for stops in [false, true] {
+        let mut rig = Rig::new(5 * SECOND, Duration::ZERO, false);
+        rig.settle();
+        rig.give(Step::Order(Order::Trigger));
+        rig.step(Step::Order(Order::Pause));
+        assert_eq!(rig.runs.begun.get(), 0);
+        if stops {
+            rig.step(Step::Order(Order::Stop));
+            rig.step(Step::Order(Order::Resume));
+            assert_eq!(rig.status().unwrap().phase, PollerPhase::Stopped);
+            rig.step(Step::Order(Order::Pause));
+            rig.step(Step::Order(Order::Start));
+            assert_eq!(rig.status().unwrap().next_run, Some(5 * SECOND));
+        } else {
+            rig.step(Step::Order(Order::Resume));
+            assert_eq!(rig.runs.begun.get(), 1);
+        }
+    }
+}

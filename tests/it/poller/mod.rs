@@ -17,7 +17,7 @@
 //! | P12 | a new interval re-times the wait | `a_shorter_interval_shortens...` |
 //! | P13 | a run may order its own poller | `Step::FromInside` |
 //! | P14 | a started poller runs for ever | `next_run` is told, and comes |
-//! | P15 | pause: `Duration::MAX`, or stop | `a_new_interval_re_times_the_wait_in_progress` |
+//! | P15 | a pause keeps the deadline | timelines in [`contract`]; loom |
 //! | P16 | a jump of the clock is one run | `one_run_follows_however_far_the_clock_has_jumped` |
 //! | P17 | nothing is polled in vain | `nothing_is_polled_in_vain` |
 //! | P18 | a run sees what the last one did | `soak_poller` |

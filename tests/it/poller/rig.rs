@@ -45,6 +45,8 @@ fn give(remote: &PollerRemote, order: Order) {
         Order::Start => remote.start(),
         Order::Stop => remote.stop(),
         Order::Trigger => remote.trigger(),
+        Order::Pause => remote.pause(),
+        Order::Resume => remote.resume(),
         Order::SetInterval(interval) => remote.set_interval(interval),
     }
 }

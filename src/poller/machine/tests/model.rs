@@ -12,6 +12,8 @@ pub(super) enum Order {
     Start,
     Stop,
     Trigger,
+    Pause,
+    Resume,
     SetInterval(Duration),
 }
 
@@ -37,6 +39,8 @@ pub(super) struct Model {
     immediate: bool,
     /// Started, and not stopped since.
     on: bool,
+    /// No run begins until a resume.
+    paused: bool,
     /// The next run is not to wait.
     asked: bool,
     pub(super) in_flight: bool,
@@ -79,7 +83,8 @@ impl Model {
             }
             Step::Finish(_) | Step::Panic => {}
             Step::Shutdown => {
-                (self.closing, self.on, self.over) = (true, false, !self.in_flight);
+                (self.closing, self.on, self.paused) = (true, false, false);
+                self.over = !self.in_flight;
             }
             Step::Drop => (self.in_flight, self.over) = (false, true),
         }
@@ -88,12 +93,14 @@ impl Model {
     fn order(&mut self, order: Order) {
         match order {
             Order::SetInterval(interval) => self.interval = interval,
-            Order::Stop => (self.on, self.asked) = (false, false),
+            Order::Stop => (self.on, self.paused, self.asked) = (false, false, false),
+            Order::Pause => self.paused = self.on,
+            Order::Resume => self.paused = false,
             Order::Start if !self.on && !self.closing => {
                 (self.on, self.asked, self.since) = (true, self.immediate, self.now);
             }
-            Order::Trigger => self.asked = self.on,
-            Order::Start => {}
+            Order::Start => self.paused = false,
+            Order::Trigger => self.asked |= self.on && !self.paused,
         }
     }
 
@@ -116,6 +123,8 @@ impl Model {
         match (self.over, self.in_flight) {
             (true, _) if self.panicked => PollerPhase::Panicked,
             (true, _) => PollerPhase::Ended,
+            (false, true) if self.paused => PollerPhase::Pausing,
+            (false, false) if self.paused => PollerPhase::Paused,
             (false, true) if self.on => PollerPhase::Running,
             (false, true) => PollerPhase::Stopping,
             (false, false) if self.on => PollerPhase::Waiting,
@@ -131,6 +140,8 @@ fn step() -> impl Strategy<Value = Step> {
             Just(Order::Start),
             Just(Order::Stop),
             Just(Order::Trigger),
+            Just(Order::Pause),
+            Just(Order::Resume),
             seconds().prop_map(Order::SetInterval),
             Just(Order::SetInterval(Duration::MAX)),
         ]
