@@ -151,18 +151,20 @@ impl PollerHandle {
     /// Ends the poller and waits until it is over.
     ///
     /// No run begins after the call; the run in flight is let finish. When it
-    /// returns, the operation and all that it captured have been dropped. A driver
-    /// that nobody polls or drops is never over, nor is a run that waits for this.
+    /// returns, the operation and all that it captured have been dropped. Several may
+    /// wait. A driver that nobody polls or drops is never over, nor is a run that waits
+    /// for this.
     ///
     /// # Errors
     ///
     /// What a panic carried, if one ended the poller: of a run, of the operation, of
     /// the function for the interval, of an observer, or of a destructor.
+    /// Whoever asks first gets it; everybody else gets `Ok`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future is dropping the handle: the run in flight ends at its
-    /// next await.
+    /// Dropping the future loses nothing: the poller still ends when the run in flight
+    /// has finished. Dropping the handle ends that run at its next await.
     ///
     /// # Examples
     ///
@@ -184,13 +186,12 @@ impl PollerHandle {
     /// assert_eq!(payload.downcast_ref(), Some(&"disk on fire"));
     /// # }
     /// ```
-    pub fn shutdown(self) -> impl Future<Output = thread::Result<()>> + Send + Sync + Unpin {
+    pub fn shutdown(
+        &self,
+    ) -> impl Future<Output = thread::Result<()>> + Send + Sync + Unpin + use<> {
         self.remote.control.order(Order::Shutdown);
         let mut watch = self.watch();
-        poll_fn(move |context| {
-            let _owned = &self;
-            watch.poll(context, Control::end)
-        })
+        poll_fn(move |context| watch.poll(context, Control::end))
     }
 }
 

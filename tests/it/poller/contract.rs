@@ -279,14 +279,23 @@ fn dropping_the_handle_drops_the_run_and_shutdown_lets_it_finish() {
     assert_eq!(rig.runs.alive.get(), 1, "the run in flight goes on");
     rig.step(Step::Finish(Ok(())));
     assert_eq!((rig.runs.alive.get(), rig.runs.begun.get()), (0, 1));
-    rig.timer.run(rig.shutdown.take().unwrap()).unwrap();
+    rig.timer.run(rig.shutdowns.remove(0)).unwrap();
 
     let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
     rig.settle();
     rig.step(Step::Shutdown);
-    drop(rig.shutdown.take()); // Given up waiting: as if the handle were dropped.
+    rig.shutdowns.clear(); // Given up waiting: the poller still ends, and by itself.
     rig.settle();
-    assert_eq!(rig.runs.alive.get(), 0);
+    assert_eq!(rig.runs.alive.get(), 1);
+    rig.step(Step::Finish(Ok(())));
+    assert_eq!(rig.status().unwrap().phase, PollerPhase::Ended);
+
+    let mut rig = Rig::new(5 * SECOND, Duration::ZERO, true);
+    rig.settle();
+    rig.step(Step::Shutdown);
+    rig.step(Step::Drop);
+    assert_eq!(rig.runs.alive.get(), 0, "ended at its await");
+    rig.timer.run(rig.shutdowns.remove(0)).unwrap();
 }
 
 /// P5: nothing is silently dead.
@@ -300,8 +309,11 @@ fn a_panic_ends_the_poller_visibly_and_its_payload_is_kept() {
     rig.step(Step::Advance(60 * SECOND));
     assert_eq!(rig.runs.begun.get(), 1);
     rig.step(Step::Shutdown);
-    let payload = rig.timer.run(rig.shutdown.take().unwrap()).unwrap_err();
+    rig.step(Step::Shutdown);
+    let (first, second) = (rig.shutdowns.remove(0), rig.shutdowns.remove(0));
+    let payload = rig.timer.run(second).unwrap_err();
     assert_eq!(payload.downcast_ref(), Some(&"planted"));
+    rig.timer.run(first).unwrap(); // The payload has gone to who asked first.
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
 
 use super::{
@@ -46,9 +47,12 @@ proptest! {
             let sleeping = model.next_run().is_some_and(|left| left > Duration::ZERO);
             prop_assert_eq!(rig.timer.sleeping(), usize::from(sleeping), "{:?}", step);
         }
-        if let Some(shutdown) = rig.shutdown.take().filter(|_| model.over) {
-            let result = rig.timer.run(shutdown);
-            prop_assert_eq!(result.is_err(), model.panicked);
+        let mut panicked = model.panicked;
+        for mut shutdown in rig.shutdowns {
+            let end = shutdown.as_mut().now_or_never();
+            prop_assert_eq!(end.is_some(), model.over);
+            let told = end.is_some_and(|end| end.is_err());
+            prop_assert_eq!(told, std::mem::take(&mut panicked), "to the first alone");
         }
     }
 }

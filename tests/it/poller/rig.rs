@@ -100,7 +100,7 @@ pub(super) struct Rig {
     pub(super) woken: Arc<Flag>,
     pub(super) handle: Option<PollerHandle>,
     pub(super) remote: PollerRemote,
-    pub(super) shutdown: Option<Pin<Box<dyn Future<Output = std::thread::Result<()>>>>>,
+    pub(super) shutdowns: Vec<Pin<Box<dyn Future<Output = std::thread::Result<()>>>>>,
     pub(super) runs: Rc<Runs>,
     pub(super) watch: Watch,
 }
@@ -161,7 +161,7 @@ impl Rig {
             remote: handle.remote(),
             watch: Watch::new(&handle),
             handle: Some(handle),
-            shutdown: None,
+            shutdowns: Vec::new(),
             runs,
         }
     }
@@ -199,11 +199,11 @@ impl Rig {
             }
             Step::Finish(_) | Step::Panic => {}
             Step::Shutdown => {
-                if let Some(handle) = self.handle.take() {
-                    self.shutdown = Some(Box::pin(handle.shutdown()));
+                if let Some(handle) = &self.handle {
+                    self.shutdowns.push(Box::pin(handle.shutdown()));
                 }
             }
-            Step::Drop => drop((self.handle.take(), self.shutdown.take())),
+            Step::Drop => drop(self.handle.take()),
         }
     }
 
