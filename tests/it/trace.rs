@@ -3,7 +3,8 @@
 use std::{cell::Cell, future::ready, io, time::Duration};
 
 use afterbeat::{
-    Always, Backoff, Event, Extras, ManualTimer, RetryBudget, RetryBuilder, Timer, Trace, Unset,
+    Always, Backoff, Clock, Event, Extras, ManualTimer, RetryBudget, RetryBuilder, Timer, Trace,
+    Unset,
 };
 use tracing::Level;
 
@@ -189,9 +190,8 @@ fn a_trace_and_observers_are_all_told() {
 /// A timer that counts how often its clock is read.
 struct Counting<'a>(&'a ManualTimer, Cell<u32>);
 
-impl Timer for Counting<'_> {
+impl Clock for Counting<'_> {
     type Instant = Duration;
-    type Sleep = <ManualTimer as Timer>::Sleep;
 
     fn now(&self) -> Duration {
         self.1.set(self.1.get() + 1);
@@ -202,6 +202,10 @@ impl Timer for Counting<'_> {
         self.1.set(self.1.get() + 1);
         self.0.elapsed(since)
     }
+}
+
+impl Timer for Counting<'_> {
+    type Sleep = <ManualTimer as Timer>::Sleep;
 
     fn sleep(&self, duration: Duration) -> Self::Sleep {
         self.0.sleep(duration)
