@@ -65,7 +65,11 @@ impl Spread {
     const fn of_any(low: u64, high: u64) -> Self {
         let low = Real::from_f64(f64::from_bits(low));
         let high = Real::from_f64(f64::from_bits(high));
-        let ratio = low.mantissa / (high.mantissa >> 64);
+        let ratio = if low.mantissa == high.mantissa {
+            1 << 64
+        } else {
+            low.mantissa / (high.mantissa >> 64)
+        };
         let halvings = high.exponent - low.exponent;
         if ratio == 0 || halvings > 64 {
             Self(u64::MAX)

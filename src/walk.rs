@@ -11,110 +11,104 @@ pub(crate) const IMMEDIATE: u64 = 100_000_000;
 
 /// The sign bit of the factor, which is positive: whether the first retry is
 /// immediate.
-pub(crate) const IMMEDIATE_FLAG: u64 = 1 << 63;
+pub(crate) const IMMEDIATE_FLAG: u64 = SIGN;
 
-const POWER: u64 = 0x7ff;
-const EXPONENT: u64 = 0xffff;
-const BIAS: i64 = 1 << 15;
-const REAL: u64 = 1 << 63;
-/// Above it no step fits into fixed point.
-const GREAT_FACTOR: u64 = ((1u64 << 31) as f64).to_bits();
+const SIGN: u64 = 1 << 63;
+const ONE: u64 = 1f64.to_bits();
+/// From here on a factor is its bits. Powers are below 64; that the compiler cannot know
+/// it lets it shift by the low bits alone.
+const BITS: u64 = 128;
+const EXPONENT: u128 = 0xffff;
+/// 2⁶⁴ − 1 ns.
+const GREATEST: u128 = (u64::MAX as u128) << 64;
 
-/// A curve walked one retry at a time, in 40 bytes.
+/// A curve walked one retry at a time, in 40 bytes: until the first, as they stand in a
+/// [`Backoff`](crate::Backoff), so that a policy becomes a sequence by plain copies.
 ///
-/// The upper bound of the wait, uncapped, is carried in one of two forms, told apart by
-/// the top bit of `upper`:
-///
-/// - clear: nanoseconds in fixed point, 64 bits before the point and 64 after it, from
-///   2¹⁶ ns on; a step cuts off less than 2⁻⁷⁸ of the value;
-/// - set: a real with 112 significant bits, for all else.
-///
-/// So 2³² steps cut off less than 2⁻⁴⁶ of a value. It stops growing at the cap.
+/// The upper bound of the wait, uncapped, is carried as nanoseconds in fixed point, 64
+/// bits before the point and 64 after it. From 2¹⁶ ns on a step cuts off less than 2⁻⁷⁸
+/// of the value, so 2³² steps cut off less than 2⁻⁴⁶. A curve that begins below is a real
+/// with 112 significant bits until it gets there. It stops growing at the cap, or where
+/// the nanoseconds end.
 #[derive(Clone, Copy)]
 pub(crate) struct Walk {
-    /// Before `first`, the curve's; then the factor's 53 bits at the top, and its power
-    /// of two and one more at the bottom, so that it multiplies by a mask and a shift.
-    factor: u64,
-    cap: u64,
+    /// The nanoseconds' fraction, or the next 48 bits and the exponent; before `first`,
+    /// the bits of the jitter's upper multiplier.
+    lower: u64,
     /// Before `first`, the bits in which the jitter's multipliers differ.
     pub(crate) spread: Spread,
-    /// Whole nanoseconds, or the first 64 bits of the mantissa; before `first`, the
+    /// The whole nanoseconds, or the first 64 bits of the mantissa; before `first`, the
     /// initial delay.
     upper: u64,
-    /// Their fraction, or the next 48 bits and the biased exponent; before `first`, the
-    /// bits of the jitter's upper multiplier.
-    lower: u64,
+    cap: u64,
+    /// The factor's bits; or, below 64, its power of two, if with it no value under the
+    /// cap grows too large. The sign says that the value is a real.
+    factor: u64,
 }
 
 impl Walk {
     /// `factor` holds the factor's bits, with [`IMMEDIATE_FLAG`].
     pub(crate) const fn new(initial: u64, cap: u64, factor: u64, jitter: Jitter) -> Self {
         Self {
-            factor,
-            cap,
+            lower: jitter.high().to_bits(),
             spread: Spread(jitter.differs),
             upper: initial,
-            lower: jitter.high().to_bits(),
+            cap,
+            factor,
         }
     }
 
     /// The upper bound of the first wait. To be called once, before `next`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn first(&mut self) -> u64 {
-        let usual = self.factor < GREAT_FACTOR
-            && (1 << 16..1 << 62).contains(&self.upper)
-            && (self.spread.0, self.lower) == (0, 1f64.to_bits());
-        if !usual {
-            return self.first_of_any();
+        if (self.spread.0, self.lower) == (0, ONE) && self.starts_by_shift(0) {
+            return self.next();
         }
-        self.lower = 0;
-        self.take_factor();
-        self.next()
+        self.first_of_any()
     }
 
-    #[cold]
     #[inline(never)]
     fn first_of_any(&mut self) -> u64 {
-        let high = f64::from_bits(self.lower);
-        self.spread = Spread::of(self.spread.0, self.lower);
-        let (cap, immediate) = (self.cap, self.factor & IMMEDIATE_FLAG != 0);
-        let start = Real::product(self.upper, high);
-        self.take_factor();
-        self.pack(start);
-        if start.mantissa == 0 {
-            self.cap = 0;
+        let high = self.lower;
+        self.spread = Spread::of(self.spread.0, high);
+        if self.starts_by_shift(power_of_two(high)) {
+            return self.next();
         }
+        let immediate = self.factor & IMMEDIATE_FLAG != 0;
+        self.factor &= !IMMEDIATE_FLAG;
+        let high = f64::from_bits(high);
+        self.settle(Real::product(self.upper, high));
         if immediate {
-            return Real::product(IMMEDIATE, high).round().min(cap);
+            return Real::product(IMMEDIATE, high).round().min(self.cap);
         }
         self.next()
     }
 
-    fn take_factor(&mut self) {
-        let power = (self.factor & !IMMEDIATE_FLAG) >> 52;
-        self.factor = self.factor << 11 | REAL | (power - 1022);
+    /// Starts a curve that takes no products, as most do: what the jitter multiplies by at
+    /// most and the factor are powers of two, and the start is neither small nor great.
+    #[inline]
+    fn starts_by_shift(&mut self, high: u64) -> bool {
+        let shifts = (self.upper == 0 || self.upper >= 1 << 16)
+            && fits(self.upper, high)
+            && fits(self.cap, power_of_two(self.factor));
+        if shifts {
+            (self.upper, self.lower) = (self.upper << high, 0);
+            self.factor = power_of_two(self.factor);
+        }
+        shifts
     }
 
     /// The upper bound of the next wait.
     #[inline]
     pub(crate) fn next(&mut self) -> u64 {
-        if self.upper & REAL != 0 {
-            return self.next_real();
+        if self.factor >= BITS {
+            return self.next_by_product();
         }
         let hi = self.upper + (self.lower >> 63);
         if hi >= self.cap {
             return self.cap;
         }
-        let factor = u128::from(self.factor & !POWER);
-        let product = u128::from(self.upper) * factor + (u128::from(self.lower) * factor >> 64);
-        // Twice 2^-64 of the value to the power: up to 2^63 ns there is room.
-        let shift = (self.factor & POWER) as u32;
-        if (product >> 64) as u64 >= (REAL >> 1).wrapping_shr(shift - 1) {
-            self.beyond();
-        } else {
-            let grown = product << (shift & 63);
-            (self.upper, self.lower) = ((grown >> 64) as u64, grown as u64);
-        }
+        self.set(self.value() << (self.factor & 63));
         hi
     }
 
@@ -126,57 +120,93 @@ impl Walk {
 
     /// Whether every bound after `hi`, which `next` gave, is `hi` too.
     pub(crate) fn is_level(&self, hi: u64) -> bool {
-        hi >= self.cap || self.factor == REAL | 1
+        hi >= self.cap || self.factor == 0 || self.value() == 0
     }
 
-    /// Takes a value into the form that it fits.
-    fn pack(&mut self, value: Real) {
-        let steps_fit = self.factor & POWER <= 31;
-        (self.upper, self.lower) = match value.exponent {
-            16..=62 if steps_fit => {
-                let fixed = value.mantissa >> (63 - value.exponent);
-                ((fixed >> 64) as u64, fixed as u64)
-            }
-            // Found to be at the cap of zero, whatever the factor.
-            _ if value.mantissa == 0 => (0, 0),
-            exponent => (
-                (value.mantissa >> 64) as u64 | REAL,
-                value.mantissa as u64 & !EXPONENT | (exponent + BIAS) as u64,
-            ),
-        };
-    }
-
-    fn factor(&self) -> Real {
-        Real {
-            mantissa: u128::from(self.factor & !POWER) << 64,
-            exponent: (self.factor & POWER) as i64 - 1,
-        }
-    }
-
-    /// Goes on as a real.
-    #[cold]
+    /// [`next`](Self::next) where a step takes more than a shift.
     #[inline(never)]
-    fn beyond(&mut self) {
-        let zeros = self.upper.leading_zeros();
-        let value = Real {
-            mantissa: (u128::from(self.upper) << 64 | u128::from(self.lower)) << zeros,
-            exponent: 63 - i64::from(zeros),
-        };
-        self.pack(value.times(self.factor()));
+    fn next_by_product(&mut self) -> u64 {
+        if self.factor & SIGN != 0 {
+            return self.next_real();
+        }
+        let hi = self.upper + (self.lower >> 63);
+        if hi >= self.cap {
+            return self.cap;
+        }
+        let factor = self.factor();
+        let mantissa = factor.mantissa >> 64;
+        let product = u128::from(self.upper) * mantissa + (u128::from(self.lower) * mantissa >> 64);
+        // A shift that is cut has no room either, except for zero.
+        let shift = factor.exponent.min(62) as u32 + 1;
+        self.set(match product.leading_zeros() {
+            room if shift <= room => (product << shift).min(GREATEST),
+            _ => GREATEST,
+        });
+        hi
     }
 
+    /// [`next`](Self::next) where the value is a real.
     #[cold]
     #[inline(never)]
     fn next_real(&mut self) -> u64 {
         let value = Real {
-            mantissa: u128::from(self.upper) << 64 | u128::from(self.lower & !EXPONENT),
-            exponent: (self.lower & EXPONENT) as i64 - BIAS,
+            mantissa: self.value() & !EXPONENT,
+            exponent: (self.lower as i16).into(),
         };
         let hi = value.round();
         if hi >= self.cap {
             return self.cap;
         }
-        self.pack(value.times(self.factor()));
+        self.factor &= !SIGN;
+        self.settle(value.times(self.factor()));
         hi
     }
+
+    /// Takes on a value in the form that fits it, and the factor in the form that fits
+    /// the value.
+    fn settle(&mut self, value: Real) {
+        let grows = value.mantissa > 0 && self.factor != ONE;
+        if value.exponent < 16 && grows {
+            self.factor |= SIGN;
+            self.set(value.mantissa & !EXPONENT | value.exponent as u16 as u128);
+            return;
+        }
+        self.set(match 63 - value.exponent {
+            ..0 => GREATEST,
+            shift => value
+                .mantissa
+                .checked_shr(shift as u32)
+                .unwrap_or(0)
+                .min(GREATEST),
+        });
+        if fits(self.cap, power_of_two(self.factor)) {
+            self.factor = power_of_two(self.factor);
+        }
+    }
+
+    fn factor(&self) -> Real {
+        Real::from_f64(f64::from_bits(self.factor))
+    }
+
+    #[inline]
+    fn value(&self) -> u128 {
+        u128::from(self.upper) << 64 | u128::from(self.lower)
+    }
+
+    #[inline]
+    fn set(&mut self, value: u128) {
+        (self.upper, self.lower) = ((value >> 64) as u64, value as u64);
+    }
+}
+
+/// The power of two whose bits these are; at least 64 if there is none so small.
+#[inline]
+fn power_of_two(bits: u64) -> u64 {
+    bits.wrapping_sub(ONE).rotate_left(12)
+}
+
+/// Whether nanoseconds times a power of two are still no more than there can be.
+#[inline]
+fn fits(nanos: u64, power: u64) -> bool {
+    power < 64 && nanos <= u64::MAX >> power
 }
