@@ -86,7 +86,7 @@ impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
 /// larger of the sleep and, with 8 bytes more, the operation's future. It allocates
 /// nothing. It is `Send` if its parts are; the error counts only if the policy has a
 /// budget, for then a wait keeps it.
-#[pin_project]
+#[pin_project(project = RetryProjection)]
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Retry<F, Fut, E, T: Timer, P = Always, X: Carried = Unset> {
     // First, so that it is dropped before what it may borrow from.
@@ -129,73 +129,80 @@ where
             },
             |this| {
                 // Where it stands is asked once; from then on it goes straight on.
-                let mut in_flight = match this.state.as_mut().project() {
-                    StateProjection::Ready => false,
-                    StateProjection::Attempt(..) => true,
+                match this.state.as_mut().project() {
+                    StateProjection::Ready => ready!(this.start(context))?,
                     StateProjection::Wait(sleep) => {
                         ready!(sleep.poll(context));
                         this.state.set(State::Ready);
-                        false
+                        ready!(this.start(context))?;
                     }
-                    StateProjection::Done => panic!("`Retry` was polled after its end"),
-                };
+                    StateProjection::Attempt(..) | StateProjection::Done => {}
+                }
                 loop {
-                    if !in_flight {
-                        match this.tracker.due(this.timer) {
-                            Due::Attempt => {}
-                            Due::Wait(wait) => {
-                                this.state
-                                    .set(State::Wait(this.timer.sleep(Duration::from_nanos(wait))));
-                                ready!(this.state.as_mut().poll_wait(context));
-                                continue;
-                            }
-                            Due::GaveUp(error) => {
-                                this.state.set(State::Done);
-                                return Poll::Ready(Err(error));
-                            }
-                        }
-                        this.tracker.begin(this.timer);
-                        let deadline = this.tracker.deadline(this.timer);
-                        let attempt = (this.op)();
-                        this.state.set(State::Attempt(attempt, deadline));
-                    }
-                    in_flight = false;
                     let StateProjection::Attempt(attempt, deadline) = this.state.as_mut().project()
                     else {
-                        unreachable!("an attempt is in flight");
+                        panic!("`Retry` was polled after its end");
                     };
                     let ended = ready!(Tracker::<T, X, E>::poll(attempt, deadline, context));
                     // The attempt is dropped before anyone looks at its result.
                     this.state.set(State::Done);
                     let result = this.tracker.result(ended);
-                    match this.tracker.ended(this.timer, this.predicate, result) {
+                    let ended = this.tracker.ended(this.timer, result, |tracker, error| {
+                        tracker.fail(this.timer, this.predicate, error)
+                    });
+                    match ended {
                         ControlFlow::Break(result) => return Poll::Ready(result),
                         ControlFlow::Continue(0) => {
                             this.state.set(State::Ready);
                             context.waker().wake_by_ref();
                             return Poll::Pending;
                         }
-                        ControlFlow::Continue(wait) => {
-                            this.state
-                                .set(State::Wait(this.timer.sleep(Duration::from_nanos(wait))));
-                        }
+                        ControlFlow::Continue(wait) => ready!(this.wait(wait, context)),
                     }
-                    ready!(this.state.as_mut().poll_wait(context));
+                    ready!(this.start(context))?;
                 }
             },
         )
     }
 }
 
-impl<Attempt, Deadline, Sleep: Future<Output = ()>> State<Attempt, Deadline, Sleep> {
-    /// Polls the sleep that has begun; after it the next attempt is due.
+impl<F, Fut, V, E, T, P, X> RetryProjection<'_, F, Fut, E, T, P, X>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<V, E>>,
+    T: Timer,
+    X: ExtrasFor<E>,
+{
+    /// Calls the operation, if nobody who pays for it refuses.
     #[inline]
-    fn poll_wait(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let StateProjection::Wait(sleep) = self.as_mut().project() else {
+    fn start(&mut self, context: &mut Context<'_>) -> Poll<Result<(), E>> {
+        loop {
+            match self.tracker.due(self.timer) {
+                Due::Attempt => break,
+                Due::Wait(wait) => ready!(self.wait(wait, context)),
+                Due::GaveUp(error) => {
+                    self.state.set(State::Done);
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        self.tracker.begin(self.timer);
+        let deadline = self.tracker.deadline(self.timer);
+        let attempt = (self.op)();
+        self.state.set(State::Attempt(attempt, deadline));
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sleeps; after it the next attempt is due.
+    #[inline]
+    fn wait(&mut self, wait: u64, context: &mut Context<'_>) -> Poll<()> {
+        let sleep = self.timer.sleep(Duration::from_nanos(wait));
+        self.state.set(State::Wait(sleep));
+        let StateProjection::Wait(sleep) = self.state.as_mut().project() else {
             unreachable!("a sleep has begun");
         };
         ready!(sleep.poll(context));
-        self.set(State::Ready);
+        self.state.set(State::Ready);
         Poll::Ready(())
     }
 }

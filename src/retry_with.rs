@@ -78,7 +78,10 @@ impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
             loop {
                 let ended = tracker.limit(&timer, || op(context)).await;
                 let result = tracker.result(ended);
-                let mut wait = match tracker.ended(&timer, &mut predicate, result) {
+                let ended = tracker.ended(&timer, result, |tracker, error| {
+                    tracker.failed(&timer, &mut predicate, error)
+                });
+                let mut wait = match ended {
                     ControlFlow::Break(result) => return result,
                     ControlFlow::Continue(wait) => wait,
                 };

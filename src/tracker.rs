@@ -162,20 +162,22 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         self.running.cutter().result(ended)
     }
 
-    /// Takes in how an attempt ended. Breaks with the sequence's result, or continues
-    /// with the wait before the next attempt.
-    pub(crate) fn ended<P: Predicate<E>, V>(
+    /// Takes in how an attempt ended, a failure by [`fail`](Self::fail) or by
+    /// [`failed`](Self::failed). Breaks with the sequence's result, or continues with the
+    /// wait before the next attempt.
+    #[inline]
+    pub(crate) fn ended<V>(
         &mut self,
         timer: &T,
-        predicate: &mut P,
         result: Result<V, E>,
+        fail: impl FnOnce(&mut Self, &E) -> Option<u64>,
     ) -> ControlFlow<Result<V, E>, u64> {
         match result {
             Ok(value) => {
                 self.succeeded(timer);
                 ControlFlow::Break(Ok(value))
             }
-            Err(error) => match self.failed(timer, predicate, &error) {
+            Err(error) => match fail(self, &error) {
                 Some(wait) => {
                     if Self::PAYS {
                         self.keep(error);
@@ -187,9 +189,8 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         }
     }
 
-    /// Takes in an attempt's failure. Returns the wait before the next attempt, or
-    /// nothing if the error is final.
-    // Out of line: a first-try success is not to save registers for it.
+    /// [`fail`](Self::fail), out of line: where a first-try success would save registers
+    /// for it.
     #[inline(never)]
     pub(crate) fn failed<P: Predicate<E>>(
         &mut self,
@@ -200,7 +201,8 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         self.fail(timer, predicate, error)
     }
 
-    /// [`failed`](Self::failed), for a caller that is out of line itself.
+    /// Takes in an attempt's failure. Returns the wait before the next attempt, or
+    /// nothing if the error is final.
     #[inline]
     pub(crate) fn fail<P: Predicate<E>>(
         &mut self,
