@@ -1,6 +1,6 @@
 //! The way to run an operation that blocks, without a runtime.
 
-use core::time::Duration;
+use core::{ops::ControlFlow, time::Duration};
 
 use crate::{
     builder::RetryBuilder,
@@ -44,54 +44,30 @@ impl<T: Clock, P, X: Carried> RetryBuilder<T, P, X> {
         X: ExtrasFor<E>,
     {
         let mut tracker = Tracker::new(self.sequence(), self.extras);
-        tracker.begin(&self.timer);
-        match op() {
-            Ok(value) => {
-                tracker.succeeded(&self.timer);
-                Ok(value)
-            }
-            Err(error) => go_on(self.timer, self.predicate, tracker, op, error),
-        }
-    }
-}
-
-/// Goes on after the first attempt has failed.
-// Out of line and by value, so that a first-try success need not even copy the policy.
-#[inline(never)]
-fn go_on<T, P, X, F, V, E>(
-    timer: T,
-    mut predicate: P,
-    mut tracker: Tracker<T, X, E>,
-    mut op: F,
-    mut error: E,
-) -> Result<V, E>
-where
-    T: Clock,
-    P: Predicate<E>,
-    X: ExtrasFor<E>,
-    F: FnMut() -> Result<V, E>,
-{
-    loop {
-        let Some(mut wait) = tracker.fail(&timer, &mut predicate, &error) else {
-            return Err(error);
-        };
+        let (timer, mut predicate) = (self.timer, self.predicate);
+        tracker.begin(&timer);
         loop {
-            if wait > 0 && timer.block(Duration::from_nanos(wait)).is_break() {
-                tracker.interrupted(&timer, &error);
+            let error = match op() {
+                Ok(value) => {
+                    tracker.succeeded(&timer);
+                    return Ok(value);
+                }
+                Err(error) => error,
+            };
+            let Some(mut wait) = tracker.failed(&timer, &mut predicate, &error) else {
                 return Err(error);
-            }
-            match tracker.ask(&timer, &error) {
-                Due::Attempt => break,
-                Due::Wait(again) => wait = again,
-                Due::GaveUp(()) => return Err(error),
+            };
+            loop {
+                if wait > 0 && timer.block(Duration::from_nanos(wait)).is_break() {
+                    tracker.interrupted(&timer, &error);
+                    return Err(error);
+                }
+                match tracker.ask(&timer, &error) {
+                    Due::Attempt => break,
+                    Due::Wait(again) => wait = again,
+                    Due::GaveUp(()) => return Err(error),
+                }
             }
         }
-        error = match op() {
-            Ok(value) => {
-                tracker.succeeded(&timer);
-                return Ok(value);
-            }
-            Err(error) => error,
-        };
     }
 }
