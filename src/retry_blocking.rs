@@ -1,6 +1,6 @@
 //! The way to run an operation that blocks, without a runtime.
 
-use core::{ops::ControlFlow, time::Duration};
+use core::time::Duration;
 
 use crate::{
     builder::RetryBuilder,
