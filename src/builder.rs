@@ -511,7 +511,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     /// An attempt that is still pending when its time is up is dropped, and fails with
     /// what `error` returns; the predicate sees that error like any other. An attempt
     /// that blocks its thread cannot be cut. `Duration::MAX` is no limit. Attempts of a
-    /// [cursor](Self::attempts) and of [`retry_blocking`](Self::retry_blocking) are the
+    /// [cursor](Self::attempts) and of `retry_blocking` are the
     /// caller's to cut.
     ///
     /// The limit in time of the whole sequence, [`max_elapsed`](Self::max_elapsed), never
