@@ -286,7 +286,7 @@ impl<T, P, X> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Clock, ManualTimer, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let policy = RetryBuilder::with_timer(&timer)
@@ -433,7 +433,7 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{Decision, ManualTimer, RetryBuilder, Timer};
+    /// use afterbeat::{Clock, Decision, ManualTimer, RetryBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let policy = RetryBuilder::with_timer(&timer)

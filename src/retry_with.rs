@@ -78,10 +78,11 @@ impl<T: Timer, P, X: Carried> RetryBuilder<T, P, X> {
             loop {
                 let ended = tracker.limit(&timer, || op(context)).await;
                 let result = tracker.result(ended);
-                let ended = tracker.ended(&timer, result, |tracker, error| {
+                let failed = |tracker: &mut Tracker<T, X, E>, error: &E| {
                     tracker.failed(&timer, &mut predicate, error)
-                });
-                let mut wait = match ended {
+                };
+                // Not by a name: what is named is held while it waits, error and all.
+                let mut wait = match tracker.ended(&timer, result, failed) {
                     ControlFlow::Break(result) => return result,
                     ControlFlow::Continue(wait) => wait,
                 };

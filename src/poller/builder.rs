@@ -101,7 +101,7 @@ impl<T: Timer> PollerBuilder<T> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let mut poller = pin!(
@@ -137,7 +137,7 @@ impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let mut poller = pin!(
@@ -163,7 +163,7 @@ impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{Backoff, Jitter, ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Backoff, Clock, Jitter, ManualTimer, PollerBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let backoff = Backoff::new()
@@ -198,7 +198,7 @@ impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let mut poller = pin!(
@@ -224,7 +224,7 @@ impl<T, G, B, O> PollerBuilder<T, G, B, O> {
     ///
     /// ```
     /// use std::{pin::pin, time::Duration};
-    /// use afterbeat::{Jitter, ManualTimer, PollerBuilder, Timer};
+    /// use afterbeat::{Clock, Jitter, ManualTimer, PollerBuilder};
     ///
     /// let timer = ManualTimer::new();
     /// let mut left = [60, 3, 9].into_iter();

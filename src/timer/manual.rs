@@ -33,7 +33,7 @@ const START_SINCE_1970: Duration = Duration::from_secs(1_577_836_800);
 ///
 /// ```
 /// use std::time::Duration;
-/// use afterbeat::{Backoff, ManualTimer, RetryBuilder, Timer};
+/// use afterbeat::{Backoff, Clock, ManualTimer, RetryBuilder};
 ///
 /// let timer = ManualTimer::new();
 /// let policy = RetryBuilder::with_timer(&timer)
@@ -130,7 +130,7 @@ impl ManualTimer {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use afterbeat::{ManualTimer, Timer};
+    /// use afterbeat::{Clock, ManualTimer, Timer};
     ///
     /// let timer = ManualTimer::new();
     /// timer.run(async {
