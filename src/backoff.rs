@@ -156,6 +156,7 @@ impl Backoff {
     /// ```
     #[must_use]
     #[track_caller]
+    #[inline]
     pub const fn factor(self, factor: f64) -> Self {
         match self.try_factor(factor) {
             Ok(backoff) => backoff,
@@ -177,6 +178,7 @@ impl Backoff {
     /// let error = Backoff::new().try_factor(0.5).unwrap_err();
     /// assert_eq!(error.to_string(), "factor must be finite and at least 1, not 0.5");
     /// ```
+    #[inline]
     pub const fn try_factor(mut self, factor: f64) -> Result<Self, InvalidFactor> {
         if !(factor >= 1.0 && factor.is_finite()) {
             return Err(InvalidFactor { factor });

@@ -138,6 +138,7 @@ impl Jitter {
     /// ```
     #[must_use]
     #[track_caller]
+    #[inline]
     pub const fn between(low: f64, high: f64) -> Self {
         match Self::try_between(low, high) {
             Ok(jitter) => jitter,
@@ -164,6 +165,7 @@ impl Jitter {
     ///     "jitter needs 0 <= low <= high, both finite, and high > 0, not low 2 and high 1",
     /// );
     /// ```
+    #[inline]
     pub const fn try_between(low: f64, high: f64) -> Result<Self, InvalidJitter> {
         if !(0.0 <= low && low <= high && high > 0.0 && high.is_finite()) {
             return Err(InvalidJitter { low, high });
