@@ -18,7 +18,7 @@ use crate::{
 /// lets its caller choose how to retry.
 ///
 /// Every usable [`RetryBuilder`] implements it, whatever it was given, and so does
-/// [`AnyPolicy`](crate::AnyPolicy). The trait is sealed. A policy whose predicate or
+/// `AnyPolicy`. The trait is sealed. A policy whose predicate or
 /// observer was written for another error type does not implement it, and the compiler
 /// shows both closure signatures.
 ///
