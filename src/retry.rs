@@ -194,7 +194,8 @@ where
     }
 
     /// Sleeps; after it the next attempt is due.
-    #[inline]
+    // Out of line, so that a first-try success need not save registers for it.
+    #[inline(never)]
     fn wait(&mut self, wait: u64, context: &mut Context<'_>) -> Poll<()> {
         let sleep = self.timer.sleep(Duration::from_nanos(wait));
         self.state.set(State::Wait(sleep));

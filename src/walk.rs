@@ -15,8 +15,8 @@ pub(crate) const IMMEDIATE_FLAG: u64 = SIGN;
 
 const SIGN: u64 = 1 << 63;
 const ONE: u64 = 1f64.to_bits();
-/// From here on a factor is its bits. Powers are below 64; that the compiler cannot know
-/// it lets it shift by the low bits alone.
+/// From here on a factor is its bits. Powers are below 64; as the compiler cannot know
+/// it, it shifts by the low bits without a look at the others.
 const BITS: u64 = 128;
 const EXPONENT: u128 = 0xffff;
 /// 2⁶⁴ − 1 ns.
@@ -41,8 +41,8 @@ pub(crate) struct Walk {
     /// initial delay.
     upper: u64,
     cap: u64,
-    /// The factor's bits; or, below 64, its power of two, if with it no value under the
-    /// cap grows too large. The sign says that the value is a real.
+    /// The factor's bits; or, below 64, its power of two, if by it no value under the cap
+    /// grows too large. The sign says that the value is a real.
     factor: u64,
 }
 
@@ -84,16 +84,16 @@ impl Walk {
         self.next()
     }
 
-    /// Starts a curve that takes no products, as most do: what the jitter multiplies by at
-    /// most and the factor are powers of two, and the start is neither small nor great.
+    /// Starts a curve as most start: what the jitter multiplies by at most is a power of
+    /// two, the initial delay is not small, and there is no immediate retry.
     #[inline]
     fn starts_by_shift(&mut self, high: u64) -> bool {
         let shifts = (self.upper == 0 || self.upper >= 1 << 16)
             && fits(self.upper, high)
-            && fits(self.cap, power_of_two(self.factor));
+            && self.factor & IMMEDIATE_FLAG == 0;
         if shifts {
             (self.upper, self.lower) = (self.upper << high, 0);
-            self.factor = power_of_two(self.factor);
+            self.settle_factor();
         }
         shifts
     }
@@ -124,23 +124,24 @@ impl Walk {
     }
 
     /// [`next`](Self::next) where a step takes more than a shift.
-    #[inline(never)]
+    #[inline]
     fn next_by_product(&mut self) -> u64 {
         if self.factor & SIGN != 0 {
             return self.next_real();
         }
-        let hi = self.upper + (self.lower >> 63);
+        let hi = self.upper.saturating_add(self.lower >> 63);
         if hi >= self.cap {
             return self.cap;
         }
-        let factor = self.factor();
-        let mantissa = factor.mantissa >> 64;
+        // The factor is `mantissa · 2^(shift − 64)`.
+        let mantissa = u128::from(self.factor << 11 | 1 << 63);
+        let shift = (self.factor >> 52) as u32 - 1022;
         let product = u128::from(self.upper) * mantissa + (u128::from(self.lower) * mantissa >> 64);
-        // A shift that is cut has no room either, except for zero.
-        let shift = factor.exponent.min(62) as u32 + 1;
-        self.set(match product.leading_zeros() {
-            room if shift <= room => (product << shift).min(GREATEST),
-            _ => GREATEST,
+        let room = ((product >> 64) as u64).leading_zeros();
+        self.set(if shift <= room {
+            product << (shift & 63)
+        } else {
+            GREATEST
         });
         hi
     }
@@ -179,8 +180,17 @@ impl Walk {
                 .unwrap_or(0)
                 .min(GREATEST),
         });
-        if fits(self.cap, power_of_two(self.factor)) {
-            self.factor = power_of_two(self.factor);
+        self.settle_factor();
+    }
+
+    #[inline]
+    fn settle_factor(&mut self) {
+        let power = power_of_two(self.factor);
+        if fits(self.cap, power) {
+            self.factor = power;
+        } else if self.value() == 0 {
+            // It never grows.
+            self.factor = 0;
         }
     }
 
