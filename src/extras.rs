@@ -55,6 +55,7 @@ impl<O, B, C> Extras<O, B, C> {
         }
     }
 
+    #[cfg(target_has_atomic = "ptr")]
     pub(crate) fn budget<N>(self, budget: N) -> Extras<O, N, C> {
         Extras {
             limits: self.limits,
