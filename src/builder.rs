@@ -302,14 +302,14 @@ impl<T, P, X> RetryBuilder<T, P, X> {
 
     /// Sets the predicate: whether an error is worth a retry.
     ///
-    /// It is called once after each failure, with the error and with how many
-    /// attempts have failed, from 1; it answers with a `bool` or a [`Decision`](crate::Decision).
-    /// Annotate the closure's error type, as in
+    /// It is called once after each failure, with the error and with how many attempts
+    /// have failed, from 1. It answers with a `bool` or a
+    /// [`Decision`](crate::Decision). Annotate the closure's error type, as in
     /// `|err: &MyError, _|`; it can't be inferred here.
     ///
     /// # Panics
     ///
-    /// A panic in the predicate passes through the door; no retry follows.
+    /// A panic in the predicate passes through to the caller; no retry follows.
     ///
     /// # Examples
     ///
@@ -425,9 +425,10 @@ impl<T, P, X: MaybeExtras> RetryBuilder<T, P, X> {
         self.with_extras(|extras| extras.max_elapsed(limit))
     }
 
-    /// Limits the hints that are followed, one hour unless set: a longer
-    /// [`Decision::RetryAfter`](crate::Decision::RetryAfter) gives up at once, without a
-    /// wait.
+    /// Limits the waits that a server may ask for. Default: one hour.
+    ///
+    /// A longer [`Decision::RetryAfter`](crate::Decision::RetryAfter) or
+    /// [`Decision::RetryIn`](crate::Decision::RetryIn) gives up immediately, without a wait.
     ///
     /// # Examples
     ///

@@ -163,6 +163,7 @@ pub trait SendPolicy<E: Send>:
 {
 }
 
+// The same bounds once more: a trait can imply them, but not name them.
 impl<E: Send, P> SendPolicy<E> for P where
     P: Send
         + Policy<

@@ -211,6 +211,8 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
         error: &E,
     ) -> Option<u64> {
         self.running.account().failed();
+        // A wait that was dropped unfinished may have left the error before.
+        self.kept = Default::default();
         let iteration = self.sequence.fail();
         let decision = self.running.decide(predicate, error, iteration);
         let refusals = self.running.account().refusals();
@@ -325,6 +327,7 @@ impl<T: Clock, X: ExtrasFor<E>, E> Tracker<T, X, E> {
     /// Forgets all failures. The sequence is to be begun anew before the next one.
     pub(crate) fn forgive(&mut self, timer: &T) {
         self.running.account().reset();
+        self.kept = Default::default();
         self.sequence.forgive();
         self.begin(timer);
     }

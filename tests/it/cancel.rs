@@ -13,7 +13,8 @@ use std::{
 };
 
 use afterbeat::{
-    Backoff, Clock, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBuilder, Timer, Unset,
+    Backoff, Clock, Decision, Event, Extras, ManualSleep, ManualTimer, RetryBudget, RetryBuilder,
+    Timer, Unset,
 };
 
 use crate::any::{DOORS, Door};
@@ -318,6 +319,26 @@ fn a_dropped_wait_of_a_cursor_still_counts() {
     drop(wait);
     assert_eq!(timer.sleeping(), 0);
     assert_eq!(timer.run(attempts.failed(3)), Err(3));
+}
+
+/// With a budget a wait keeps the error, but only until the next report.
+#[test]
+fn a_dropped_wait_of_a_cursor_keeps_its_error_no_longer_than_the_next_report() {
+    let (timer, budget) = (ManualTimer::new(), RetryBudget::new(9));
+    let mut attempts = RetryBuilder::with_timer(&timer)
+        .max_retries(1)
+        .budget(&budget)
+        .attempts();
+    let error = Rc::new(());
+    for succeeds in [true, false] {
+        drop(attempts.failed(Rc::clone(&error)));
+        if succeeds {
+            attempts.succeeded();
+        } else {
+            let _ = timer.run(attempts.failed(Rc::default()));
+        }
+        assert_eq!(Rc::strong_count(&error), 1, "{succeeds}");
+    }
 }
 
 /// R10.
